@@ -1,0 +1,114 @@
+#pragma once
+// host/: the embedded interpreter and the processes that run user code.
+//
+// The Zygote is the engine's main process: CPython started, torch imported once, no CUDA, no threads, no
+// user code, ever. Run() forks a *runner*, a process of its own session that loads one Python file, does
+// what the request says and leaves its results as files in `out_dir`. What a runner reports is a claim by
+// a process that has run user code: parse it as hostile.
+// RunTrusted() forks too, but for our own C++ (the judge's tensor work), so that the zygote itself never
+// starts torch's thread pool.
+//
+// Threading: one thread; Run blocks.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace strata::host {
+
+struct Limits {
+  std::chrono::seconds wall{120};
+  int64_t memory_bytes = int64_t{16} << 30;  // resident set of the runner's whole process group
+  int64_t output_bytes = int64_t{16} << 20;  // stdout + stderr; past it the runner is killed
+  int64_t file_bytes = int64_t{64} << 30;    // one file it writes (RLIMIT_FSIZE)
+  int open_files = 1024;
+};
+
+// The one numeric setting of runners, replay and standalone scripts (docs/bundle_format.md).
+struct NumericSetting {
+  int threads = 1;  // of torch, intra-op
+};
+
+struct Trial {
+  int64_t seed = 42;          // torch.manual_seed before get_inputs (or before forward when inputs are given)
+  std::string inputs_path;    // tensor file to take args/kwargs from; empty: call get_inputs()/get_input_kwargs()
+};
+
+struct RunRequest {
+  std::string file;           // absolute path of the Python file
+  std::string class_name = "Model";  // class to build: "Model", "RefactoredModel", "ComposedModel"
+  std::string device = "cpu";        // torch's default device while it loads, builds and runs
+  NumericSetting numeric;
+  int64_t build_seed = 42;    // torch.manual_seed before the module is built
+  // Weights: as built when empty, else a tensor file keyed by *original* state_dict keys, and the map
+  // original key -> this model's key (identity where absent). Every key of this model must be covered
+  // unless `allow_unmapped`.
+  std::string weights_path;
+  std::string weight_map_path;  // JSON object; empty: identity
+  std::vector<Trial> trials;
+  // Record a Program of the first trial's forward into out_dir/program.bin.
+  bool record = false;
+  // Record the construction too (Value::init_producer, Program::init_calls).
+  bool record_init = false;
+  bool save_weights = false;  // state_dict (+ non-persistent buffers under "buffer:" keys) as out_dir/weights.bin
+  bool save_inputs = false;   // out_dir/inputs_SEED.bin
+  bool save_outputs = false;  // out_dir/outputs_SEED.bin, and the inputs after the call: after_SEED.bin
+  // Instead of all that: run the file as `python FILE` does (__main__), or with `call_run_tests` import
+  // it and call run_tests(), in this runner.
+  bool as_main = false;
+  bool call_run_tests = false;
+  std::vector<std::string> argv;  // as_main only
+  std::string out_dir;        // exists, empty, writable by the runner
+};
+
+enum class RunStatus : uint8_t {
+  kOk,         // the runner finished its protocol
+  kRaised,     // user code raised: `error_type`, `message`, `traceback`, `file`, `line`
+  kExited,     // ended before the protocol did: os._exit, sys.exit, abort, signal
+  kWallLimit, kMemoryLimit, kOutputLimit, kFileLimit,
+  kInternal,   // ours
+};
+
+struct RunOutcome {
+  RunStatus status = RunStatus::kInternal;
+  std::string stage;        // where it stood: "load", "init", "inputs", "weights", "forward", "save", "main"
+  std::string error_type;   // "RuntimeError", "SyntaxError"
+  std::string message;      // one paragraph for the user: what, which, what to do
+  std::string traceback;    // of user code only, capped
+  std::string file;         // base name of the user's file where it went wrong, "" unknown
+  int line = 0;
+  int exit_code = 0;        // kExited, and as_main
+  int signal = 0;
+  std::string stdout_text;  // head and tail, capped at 64 KiB each
+  std::string stderr_text;
+  double seconds = 0;
+  int64_t peak_rss_bytes = 0;
+};
+
+class Zygote {
+ public:
+  struct Options {
+    std::string python;  // interpreter whose environment has torch ("…/bin/python3")
+  };
+  // Starts CPython and imports torch. Call once per process, before any thread exists.
+  static absl::StatusOr<std::unique_ptr<Zygote>> Start(const Options& options);
+  virtual ~Zygote() = default;
+
+  virtual RunOutcome Run(const RunRequest& request, const Limits& limits) = 0;
+
+  // Runs `work` in a forked child that has never seen user code; its returned string comes back.
+  virtual absl::StatusOr<std::string> RunTrusted(const std::function<absl::StatusOr<std::string>()>& work,
+                                                 const Limits& limits) = 0;
+
+  // {"python": "3.11.7", "torch": "2.13.0+cpu", "cuda": "13.0" or "", "devices": "1", ...}
+  virtual std::vector<std::pair<std::string, std::string>> Environment() const = 0;
+};
+
+}  // namespace strata::host

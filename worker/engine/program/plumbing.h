@@ -1,0 +1,25 @@
+#pragma once
+// The table of what may stand in a refactored forward (docs/bundle_format.md, "What may stand in a
+// refactored forward"). plan/ uses it to decide what stays in a parent, verify/ to judge what ran
+// there; a test pins it against the page.
+
+#include <string_view>
+
+#include "worker/engine/program/program.h"
+
+namespace strata::program {
+
+enum class OpClass : uint8_t {
+  kPlumbing,    // shape, view, data movement, casts, factories: never counted by coverage
+  kArithmetic,  // add sub rsub mul div neg (reciprocal from a / x): allowed in a parent, counted
+  kCompute,     // everything else: must be in a child
+};
+
+// `call` and not only the name, because some operators are plumbing only with some arguments
+// (index by numbers and slices, repeat_interleave by a number, to() of dtype and device).
+OpClass Classify(const Program& program, const Call& call);
+// By name alone, without overload or underscore; for operators whose class depends on arguments the
+// stricter answer.
+OpClass ClassifyName(std::string_view operator_name);
+
+}  // namespace strata::program
