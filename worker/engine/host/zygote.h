@@ -38,6 +38,9 @@ struct NumericSetting {
 
 struct Trial {
   int64_t seed = 42;          // torch.manual_seed before get_inputs (or before forward when inputs are given)
+  // A component that runs at several input shapes has `get_inputs(workload=0)`; 0 is the largest and is
+  // also what a plain get_inputs() draws. The runner passes the number only where it is not 0.
+  int workload = 0;
   std::string inputs_path;    // tensor file to take args/kwargs from; empty: call get_inputs()/get_input_kwargs()
 };
 
@@ -57,9 +60,9 @@ struct RunRequest {
   bool record = false;
   // Record the construction too (Value::init_producer, Program::init_calls).
   bool record_init = false;
-  bool save_weights = false;  // state_dict (+ non-persistent buffers under "buffer:" keys) as out_dir/weights.bin
-  bool save_inputs = false;   // out_dir/inputs_SEED.bin
-  bool save_outputs = false;  // out_dir/outputs_SEED.bin, and the inputs after the call: after_SEED.bin
+  bool save_weights = false;  // state_dict, ties kept by aliasing, as out_dir/weights.bin
+  bool save_inputs = false;   // out_dir/inputs_SEED_WORKLOAD.bin, trees "args" and "kwargs"
+  bool save_outputs = false;  // out_dir/outputs_SEED_WORKLOAD.bin, tree "output"; the inputs after the call: after_SEED_WORKLOAD.bin
   // Instead of all that: run the file as `python FILE` does (__main__), or with `call_run_tests` import
   // it and call run_tests(), in this runner.
   bool as_main = false;

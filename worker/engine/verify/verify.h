@@ -32,11 +32,11 @@ struct StepVerdict {
 };
 
 // A step folder: original.py, refactored.py, children/, weight_map.json. Original and refactored run in
-// separate runners on the same weights and inputs, seeds 42 to 44, at every workload of `workloads`
-// (input tensor files; empty: get_inputs() only). Every recorded call outside the children is held
-// against the plumbing table.
+// separate runners on the same weights and inputs, seeds 42 to 44, at each of the component's `workloads`
+// (get_inputs(workload=k), see host::Trial; at least 1). Every recorded call outside the children is
+// held against the plumbing table.
 absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string& step_dir,
-                                       const std::vector<std::string>& workload_inputs);
+                                       int workloads);
 
 // `python FILE` in a runner prints PASS and exits 0.
 struct FileVerdict {
