@@ -96,6 +96,7 @@ class Model(nn.Module):
         self.norm = RMSNorm(DIM)
         self.head = nn.Linear(DIM, VOCAB_SIZE, bias=False)
         self.head.weight = self.embed.weight
+        nn.init.normal_(self.embed.weight, std=0.02)
         cos, sin = rotary_table(DIM // NUM_HEADS, MAX_SEQ_LEN)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
