@@ -1,0 +1,129 @@
+// A stand-in for strata-engine that speaks its wire and does what the task's component says:
+//   pass          one progress line, one output event, a file, PASSED
+//   gate          GATE_FAILED        fail  FAILED with a user failure
+//   exit:N        ends with status N, after a line on stderr
+//   abort         ends by a signal
+//   hang          never answers      hang-with-child  nor does a child in a session of its own, whose pid
+//                                    is written to output_dir/child.pid
+//   garbage       breaks the wire
+//   print:N       N bytes on stdout, then PASSED
+// Arguments after `serve --wire-fd 3`: --fail-start, --no-hello.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "strata/engine/v1/engine.pb.h"
+#include "worker/agent/wire.h"
+
+namespace {
+
+namespace wire = strata::engine::v1;
+constexpr int kWireFd = 3;
+
+void Send(const wire::Event& event) {
+  const std::string frame = strata::agent::EncodeFrame(event);
+  for (size_t sent = 0; sent < frame.size();) {
+    const ssize_t put = write(kWireFd, frame.data() + sent, frame.size() - sent);
+    if (put <= 0) exit(9);
+    sent += put;
+  }
+}
+
+bool Receive(strata::agent::FrameReader& frames, wire::Request* request) {
+  for (;;) {
+    auto frame = frames.Next();
+    if (!frame.ok()) return false;
+    if (frame->has_value()) return request->ParseFromString(**frame);
+    char buffer[4096];
+    const ssize_t got = read(kWireFd, buffer, sizeof buffer);
+    if (got <= 0) return false;
+    frames.Append(std::string_view(buffer, got));
+  }
+}
+
+void SpawnHangingChild(const std::string& pid_file) {
+  if (fork() != 0) return;
+  setsid();
+  std::ofstream(pid_file + ".tmp") << getpid();
+  std::filesystem::rename(pid_file + ".tmp", pid_file);
+  for (;;) pause();
+}
+
+void Finish(const wire::Task& task, wire::TaskStatus status) {
+  wire::Event event;
+  event.set_task_id(task.task_id());
+  auto* finished = event.mutable_finished();
+  finished->set_status(status);
+  if (status == wire::TASK_STATUS_PASSED) {
+    std::ofstream(std::filesystem::path(task.output_dir()) / "result.txt") << task.component();
+    finished->add_files("result.txt");
+  } else {
+    auto* failure = finished->mutable_failure();
+    failure->set_kind(status == wire::TASK_STATUS_GATE_FAILED ? wire::FAILURE_KIND_GATE : wire::FAILURE_KIND_USER);
+    failure->set_message("the fake engine was told to say so");
+    failure->set_file("model.py");
+    failure->set_line(7);
+  }
+  Send(event);
+}
+
+void Speak(const wire::Task& task) {
+  wire::Event event;
+  event.set_task_id(task.task_id());
+  event.set_progress("working on " + task.component());
+  Send(event);
+  event.mutable_output()->set_stream(wire::Output::STDERR);
+  event.mutable_output()->set_data("said by user code\n");
+  Send(event);
+}
+
+void Do(const wire::Task& task) {
+  const std::string& order = task.component();
+  Speak(task);
+  if (order == "gate") return Finish(task, wire::TASK_STATUS_GATE_FAILED);
+  if (order == "fail") return Finish(task, wire::TASK_STATUS_FAILED);
+  if (order == "abort") abort();
+  if (order.starts_with("exit:")) {
+    fprintf(stderr, "last words of the engine\n");
+    _exit(atoi(order.c_str() + 5));
+  }
+  if (order == "hang-with-child") SpawnHangingChild(task.output_dir() + "/child.pid");
+  if (order.starts_with("hang")) {
+    for (;;) pause();
+  }
+  if (order == "garbage") {
+    const std::string junk(64, '\xff');
+    (void)!write(kWireFd, junk.data(), junk.size());
+    for (;;) pause();
+  }
+  if (order.starts_with("print:")) {
+    const std::string line(1000, 'x');
+    for (long left = atol(order.c_str() + 6); left > 0; left -= 1000) fwrite(line.data(), 1, line.size(), stdout);
+    fflush(stdout);
+  }
+  Finish(task, wire::TASK_STATUS_PASSED);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string last = argv[argc - 1];
+  if (last == "--fail-start") {
+    fprintf(stderr, "no module named torch\n");
+    return 4;
+  }
+  if (last == "--no-hello") {
+    for (;;) pause();
+  }
+  wire::Event hello;
+  hello.mutable_hello()->set_engine_version("fake");
+  hello.mutable_hello()->add_devices("cpu");
+  Send(hello);
+  strata::agent::FrameReader frames;
+  for (wire::Request request; Receive(frames, &request) && request.has_task();) Do(request.task());
+}
