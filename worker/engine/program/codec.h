@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/engine/program/program.h"
 
@@ -15,5 +16,9 @@ namespace strata::program {
 
 std::string Encode(const Program& program);
 absl::StatusOr<Program> Decode(std::string_view bytes);  // DataLoss with the offset and what was wrong
+
+// Every id of `program` names a row of its table, and invocations nest. Decode calls it; so may a pass
+// that has rewritten a Program. DataLoss with the table, the row and the field.
+absl::Status CheckIds(const Program& program);
 
 }  // namespace strata::program

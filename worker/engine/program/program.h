@@ -85,7 +85,10 @@ struct Value {
   std::vector<std::string> paths;
   bool persistent = true;          // kBuffer: is in state_dict
   bool is_wrapped_number = false;  // a Python scalar that the dispatcher wrapped; print `data` as a scalar
-  CallId producer = kNoId;         // kResult: the call; `result_index` its position among the results
+  // kResult: the call, and the position among its results. A value that a call made only by writing to an
+  // argument it does not return has result_index = results.size() + its position in `mutated_to`. A kResult
+  // without producer was made while the model was built (init_producer) and is read by init_calls only.
+  CallId producer = kNoId;
   int32_t result_index = 0;
   // kBuffer/kConstant: the call of init_calls (recorded while the model was built) that made it, or
   // kNoId. Its backward slice through init_calls is the source's own formula.
