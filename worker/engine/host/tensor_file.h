@@ -9,8 +9,8 @@
 // Reading treats the file as hostile: every size, stride and offset is checked against the file's length
 // before a tensor is made. This header includes torch: use it only in torch translation units.
 
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ATen/core/Tensor.h"
@@ -23,13 +23,25 @@ namespace strata::host {
 struct TensorFile {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   // {"kind":"tensor","index":0} | {"kind":"none"} | {"kind":"tuple"|"list","items":[…]} |
-  // {"kind":"dict"|"dataclass","class":"…","keys":[…],"items":[…]} | {"kind":"literal","value":"3"}
+  // {"kind":"dict"|"dataclass","class":"…","keys":[…],"items":[…]} | {"kind":"literal","value":"3"} |
+  // {"kind":"opaque","class":"…"}: an object that is none of these. Dict keys are Python literals. The
+  // index is a position in `tensors`; one tensor object met twice is one index.
   nlohmann::json trees = nlohmann::json::object();  // name -> tree ("args", "kwargs", "output")
+  // Device type where each tensor lived when it was written, parallel to `tensors`. Filled by reading,
+  // ignored by writing.
+  std::vector<std::string> devices;
 };
 
-// Tensors on an accelerator are copied to the CPU first; `device` keeps where they were.
+// Tensors on an accelerator are copied to the CPU first; `device` keeps where they were. Whole storages are
+// written, so that views keep their offsets. InvalidArgument for a tensor without plain memory (sparse,
+// nested, quantized, meta).
 absl::Status WriteTensorFile(const std::string& path, const TensorFile& file);
-// Maps the file privately (copy on write); the tensors keep the mapping alive.
+
+// Maps the file privately (copy on write); the tensors keep the mapping alive. Nobody may truncate the file
+// meanwhile: read it when its writer is dead. InvalidArgument names what is wrong with the file.
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);
+
+// A copy with every tensor on the device type where it lived when it was written; aliases stay aliases.
+absl::StatusOr<TensorFile> RestoreDevices(TensorFile file);
 
 }  // namespace strata::host

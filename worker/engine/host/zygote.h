@@ -6,7 +6,10 @@
 // what the request says and leaves its results as files in `out_dir`. What a runner reports is a claim by
 // a process that has run user code: parse it as hostile.
 // RunTrusted() forks too, but for our own C++ (the judge's tensor work), so that the zygote itself never
-// starts torch's thread pool.
+// starts torch's thread pool. Such a child has one thread until it calls at::set_num_threads.
+//
+// The zygote is a subreaper: whatever a runner leaves behind becomes its child and is killed before Run()
+// returns. It must therefore have no children of its own.
 //
 // Threading: one thread; Run blocks.
 
@@ -29,6 +32,7 @@ struct Limits {
   int64_t output_bytes = int64_t{16} << 20;  // stdout + stderr; past it the runner is killed
   int64_t file_bytes = int64_t{64} << 30;    // one file it writes (RLIMIT_FSIZE)
   int open_files = 1024;
+  int processes = 256;                       // at one time, below one runner
 };
 
 // The one numeric setting of runners, replay and standalone scripts (docs/bundle_format.md).
@@ -75,19 +79,19 @@ enum class RunStatus : uint8_t {
   kOk,         // the runner finished its protocol
   kRaised,     // user code raised: `error_type`, `message`, `traceback`, `file`, `line`
   kExited,     // ended before the protocol did: os._exit, sys.exit, abort, signal
-  kWallLimit, kMemoryLimit, kOutputLimit, kFileLimit,
+  kWallLimit, kMemoryLimit, kOutputLimit, kFileLimit, kProcessLimit,
   kInternal,   // ours
 };
 
 struct RunOutcome {
   RunStatus status = RunStatus::kInternal;
-  std::string stage;        // where it stood: "load", "init", "inputs", "weights", "forward", "save", "main"
+  std::string stage;        // where it stood: "start", "load", "init", "weights", "inputs", "forward", "save", "main"
   std::string error_type;   // "RuntimeError", "SyntaxError"
   std::string message;      // one paragraph for the user: what, which, what to do
   std::string traceback;    // of user code only, capped
   std::string file;         // base name of the user's file where it went wrong, "" unknown
   int line = 0;
-  int exit_code = 0;        // kExited, and as_main
+  int exit_code = 0;        // kExited; as_main; call_run_tests: 0 when it returned something true
   int signal = 0;
   std::string stdout_text;  // head and tail, capped at 64 KiB each
   std::string stderr_text;
