@@ -1,5 +1,6 @@
 #include "worker/agent/engine_process.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "worker/agent/child_processes.h"
 
 namespace strata::agent {
 namespace {
@@ -31,16 +33,24 @@ int PollMillis(Clock::time_point deadline) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EngineProcess>> EngineProcess::Start(const EngineOptions& options) {
-  std::vector<std::string> argv = {options.path, "serve", "--wire-fd", "3"};
-  argv.insert(argv.end(), options.arguments.begin(), options.arguments.end());
-  const int cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (cancel_fd < 0) return absl::InternalError(absl::StrCat("eventfd: ", std::strerror(errno)));
-  auto child = ChildProcesses::Instance().Start(argv);
+  SubprocessOptions start;
+  start.argv = {options.path, "serve", "--wire-fd", "3"};
+  start.argv.insert(start.argv.end(), options.arguments.begin(), options.arguments.end());
+  start.standard_output = start.standard_error = SubprocessOptions::Stdio::kPipe;
+
+  int wire[2] = {-1, -1};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire) != 0) return absl::ErrnoToStatus(errno, "socketpair");
+  fcntl(wire[0], F_SETFL, O_NONBLOCK);
+  start.descriptors = {wire[1]};
+  auto child = ChildProcesses::Instance().Start(start);
+  close(wire[1]);  // before anything is read: only then does the engine's end come as end of file
+  const int cancel_fd = child.ok() ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
   if (!child.ok()) {
-    close(cancel_fd);
-    return child.status();
+    close(wire[0]);
+    return absl::FailedPreconditionError(absl::StrCat("the engine does not start: ", child.status().message(),
+                                                      "; name the program with --engine"));
   }
-  std::unique_ptr<EngineProcess> engine(new EngineProcess(*child, cancel_fd));
+  std::unique_ptr<EngineProcess> engine(new EngineProcess(*std::move(child), wire[0], cancel_fd));
   engine::v1::Event event;
   const Wait wait = engine->NextEvent(Clock::now() + options.start_timeout, &event);
   if (wait == Wait::kEvent && event.has_hello()) {
@@ -102,6 +112,11 @@ void EngineProcess::Cancel() {
   (void)!write(cancel_fd_, &one, sizeof one);
 }
 
+void EngineProcess::ForgetCancel() {
+  uint64_t count = 0;
+  (void)!read(cancel_fd_, &count, sizeof count);
+}
+
 EngineProcess::Wait EngineProcess::NextEvent(Clock::time_point deadline, engine::v1::Event* event) {
   for (;;) {
     auto frame = frames_.Next();
@@ -109,10 +124,14 @@ EngineProcess::Wait EngineProcess::NextEvent(Clock::time_point deadline, engine:
     if (frame->has_value()) return event->ParseFromString(**frame) ? Wait::kEvent : Wait::kBroken;
     if (Clock::now() >= deadline) return Wait::kDeadline;
 
-    pollfd fds[] = {{child_.wire_fd, POLLIN, 0}, {child_.output_fd, POLLIN, 0}, {cancel_fd_, POLLIN, 0}};
-    if (poll(fds, 3, PollMillis(deadline)) < 0 && errno != EINTR) return Wait::kBroken;
-    if (fds[2].revents != 0) return Wait::kCancelled;
-    if (fds[1].revents != 0) DrainOutput();
+    // poll() skips negative descriptors, so an engine that closes its stderr costs no spin.
+    pollfd fds[] = {{wire_fd_, POLLIN, 0},
+                    {cancel_fd_, POLLIN, 0},
+                    {output_open_ ? child_->output_fd() : -1, POLLIN, 0},
+                    {error_open_ ? child_->error_fd() : -1, POLLIN, 0}};
+    if (poll(fds, 4, PollMillis(deadline)) < 0 && errno != EINTR) return Wait::kBroken;
+    if (fds[1].revents != 0) return Wait::kCancelled;
+    if ((fds[2].revents | fds[3].revents) != 0) DrainOutput();
     if (fds[0].revents != 0) {
       const Wait read = ReadWire();
       if (read != Wait::kEvent) return read;
@@ -122,7 +141,7 @@ EngineProcess::Wait EngineProcess::NextEvent(Clock::time_point deadline, engine:
 
 EngineProcess::Wait EngineProcess::ReadWire() {
   char buffer[64 << 10];
-  const ssize_t got = recv(child_.wire_fd, buffer, sizeof buffer, 0);
+  const ssize_t got = recv(wire_fd_, buffer, sizeof buffer, 0);
   if (got > 0) {
     frames_.Append(std::string_view(buffer, got));
     return Wait::kEvent;
@@ -132,17 +151,17 @@ EngineProcess::Wait EngineProcess::ReadWire() {
 }
 
 void EngineProcess::DrainOutput() {
+  output_open_ = output_open_ && Drain(child_->output_fd());
+  error_open_ = error_open_ && Drain(child_->error_fd());
+}
+
+bool EngineProcess::Drain(int fd) {
   char buffer[16 << 10];
-  while (child_.output_fd >= 0) {
-    const ssize_t got = read(child_.output_fd, buffer, sizeof buffer);
+  for (;;) {
+    const ssize_t got = read(fd, buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return;
-    if (got == 0) {
-      // poll() takes a negative descriptor as "skip", so an engine that closes its stderr costs no spin.
-      close(child_.output_fd);
-      child_.output_fd = -1;
-      return;
-    }
+    if (got < 0) return errno == EAGAIN;
+    if (got == 0) return false;
     output_tail_.append(buffer, got);
     if (output_tail_.size() > 2 * kOutputTailBytes) output_tail_.erase(0, output_tail_.size() - kOutputTailBytes);
   }
@@ -152,11 +171,11 @@ bool EngineProcess::Send(const engine::v1::Request& request) {
   const std::string frame = EncodeFrame(request);
   const auto deadline = Clock::now() + kSendTimeout;
   for (size_t sent = 0; sent < frame.size();) {
-    const ssize_t put = send(child_.wire_fd, frame.data() + sent, frame.size() - sent, MSG_NOSIGNAL);
+    const ssize_t put = send(wire_fd_, frame.data() + sent, frame.size() - sent, MSG_NOSIGNAL);
     if (put > 0) {
       sent += put;
     } else if (errno == EAGAIN && Clock::now() < deadline) {
-      pollfd fd{child_.wire_fd, POLLOUT, 0};
+      pollfd fd{wire_fd_, POLLOUT, 0};
       poll(&fd, 1, PollMillis(deadline));
     } else if (errno != EINTR) {
       return false;
@@ -166,15 +185,13 @@ bool EngineProcess::Send(const engine::v1::Request& request) {
 }
 
 std::string EngineProcess::Bury(std::string_view why, std::chrono::milliseconds grace) {
-  ChildProcesses::Instance().AwaitExit(child_, grace);
-  const std::string how = ChildProcesses::Instance().KillAndReap(child_);
+  const ExitStatus status = ChildProcesses::Instance().End(*child_, grace);
   DrainOutput();
-  close(child_.wire_fd);
-  if (child_.output_fd >= 0) close(child_.output_fd);
-  child_.wire_fd = child_.output_fd = -1;
+  close(wire_fd_);
+  wire_fd_ = -1;
   alive_ = false;
   if (output_tail_.size() > kOutputTailBytes) output_tail_.erase(0, output_tail_.size() - kOutputTailBytes);
-  std::string text = absl::StrCat(std::string(why), " (", how, ")");
+  std::string text = absl::StrCat(std::string(why), " (", status.ToString(), ")");
   if (!output_tail_.empty()) absl::StrAppend(&text, "; it printed last:\n", output_tail_);
   return text;
 }

@@ -17,8 +17,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/subprocess.h"
 #include "strata/engine/v1/engine.pb.h"
-#include "worker/agent/child_processes.h"
 #include "worker/agent/wire.h"
 
 namespace strata::agent {
@@ -63,28 +63,34 @@ class EngineProcess {
               const TaskEvents& events);
 
   // Makes the Run() in progress end with kCancelled, whatever the engine does. The engine is dead then.
-  // Without a Run() in progress the next one ends at once.
+  // Without a Run() in progress the next one ends at once, unless ForgetCancel() comes before it.
   void Cancel();
+  void ForgetCancel();
 
   bool alive() const { return alive_; }
   const engine::v1::Hello& hello() const { return hello_; }
-  pid_t pid() const { return child_.pid; }
+  pid_t pid() const { return child_->pid(); }
 
  private:
   enum class Wait { kEvent, kClosed, kBroken, kDeadline, kCancelled };
 
-  explicit EngineProcess(Child child, int cancel_fd) : child_(child), cancel_fd_(cancel_fd) {}
+  EngineProcess(std::unique_ptr<Subprocess> child, int wire_fd, int cancel_fd)
+      : child_(std::move(child)), wire_fd_(wire_fd), cancel_fd_(cancel_fd) {}
 
   // The next event, or why there is none. What the engine prints is drained meanwhile.
   Wait NextEvent(std::chrono::steady_clock::time_point deadline, engine::v1::Event* event);
   bool Send(const engine::v1::Request& request);
   Wait ReadWire();
   void DrainOutput();
+  bool Drain(int fd);  // false: at its end
   // Kills and reaps, after `grace` if it does not end by itself. Says how it ended and what it printed last.
   std::string Bury(std::string_view why, std::chrono::milliseconds grace);
 
-  Child child_;
+  std::unique_ptr<Subprocess> child_;
+  int wire_fd_;    // our end of the socketpair, non-blocking
   int cancel_fd_;  // eventfd
+  bool output_open_ = true;
+  bool error_open_ = true;
   bool alive_ = true;
   FrameReader frames_;
   engine::v1::Hello hello_;
