@@ -1,0 +1,525 @@
+#!/usr/bin/env python3
+"""Checks one step of a decomposition: does refactored.py compute what original.py computes?
+
+    python verify_step.py --original STEP/original.py --refactored STEP/refactored.py
+                          [--weight-map STEP/weight_map.json] [--output RESULT.json] [--device cpu|cuda]
+
+Three gates:
+  1. anticheat: refactored.py and its children are read, and the refactored forward is executed once under
+     PyTorch's execution trace: outside its children only plumbing may run, and every parameter is a child's.
+  2. weight transfer: every weight of the refactored model is filled from the original.
+  3. numerical comparison: seeds 42, 43 and 44 at every workload; each side gets its own copy of the inputs
+     and the same generator state. Outputs are compared as the tree they are; so are the inputs afterwards.
+
+Exit code: 0 PASS, 1 FAIL, 2 ERROR (something could not be loaded or run). Needs PyTorch and nothing else.
+Nothing is written unless --output names a file.
+"""
+
+import argparse
+import ast
+import collections
+import copy
+import datetime
+import json
+import sys
+import traceback
+from pathlib import Path
+
+from extract_ops import (ARITHMETIC, PLUMBING, SEEDS, LoadError, apply_numeric_setting, build, call,
+                         draw_inputs, environment, leaves, load_file, outermost_children, record, workload_count)
+
+import torch
+
+TOLERANCE = {"half": (1e-3, 1e-3), "full": (1e-5, 1e-6)}  # (rtol, atol)
+SELF_TEST_LINE = "# ---- component self-test ----"  # only the submitted model's file has it
+
+# The same as Python spells them, for the source scan.
+TORCH_FUNCTIONS = ARITHMETIC | PLUMBING | {"repeat_interleave", "tensor", "as_tensor", "device", "Size", "no_grad"}
+TENSOR_METHODS = (TORCH_FUNCTIONS - {"tensor", "no_grad"}) | frozenset("""
+    size dim numel stride element_size is_contiguous bool byte char short int long half float double bfloat16
+    cpu cuda type item tolist T mT append extend insert items keys values get pop copy index join format
+    is_floating_point get_device expand_as data_ptr is_complex update split_with_sizes
+""".split())
+PYTHON_FUNCTIONS = frozenset("""
+    abs all any bool dict enumerate float frozenset int isinstance len list max min range reversed set slice sorted
+    str sum super tuple zip
+""".split())
+REFACTORED_IMPORTS = {"torch", "sys", "os", "pathlib", "math", "typing", "dataclasses", "collections", "children"}
+CHILD_IMPORTS = {"torch", "math", "typing", "dataclasses", "collections", "functools", "itertools", "operator", "abc",
+                 "enum", "base64", "zlib", "struct", "sys", "traceback", "__future__", "warnings"}
+FORBIDDEN_NAMES = {"eval", "exec", "compile", "open", "__import__", "globals", "locals", "vars", "setattr", "delattr",
+                   "input", "breakpoint"}
+CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
+
+
+# ---------------------------------------------------------------------------------- gate 1: anticheat
+
+
+def violation(path, node, message):
+    return {"file": path.name, "line_number": getattr(node, "lineno", 0), "message": message}
+
+
+def parse(path):
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise LoadError(f"{path.name} is no Python: {error}") from error
+
+
+def dotted(node):
+    """["torch", "nn", "Linear"] of torch.nn.Linear; [] where it is no plain name."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return [node.id] + parts[::-1] if isinstance(node, ast.Name) else []
+
+
+def imported_roots(node):
+    if isinstance(node, ast.Import):
+        return [alias.name.split(".")[0] for alias in node.names]
+    return [(node.module or "").split(".")[0]] if node.level == 0 else []
+
+
+def scan_refactored(path):
+    """What refactored.py says that it may not say."""
+    tree, found = parse(path), []
+    siblings = {file.stem for file in (path.parent / "children").glob("*.py")}
+    torch_names = {"F": ["torch", "nn", "functional"], "nn": ["torch", "nn"]}
+    children = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            roots = imported_roots(node)
+            for root in roots:
+                if root not in REFACTORED_IMPORTS and root not in siblings:
+                    found.append(violation(path, node, f"imports {root}; only torch and the children may be imported"))
+            for alias in node.names:
+                name = alias.asname or alias.name.split(".")[0]
+                if isinstance(node, ast.ImportFrom) and roots and (roots[0] == "children" or roots[0] in siblings):
+                    children.add(name)
+                elif roots and roots[0] == "torch":
+                    prefix = [] if isinstance(node, ast.Import) else node.module.split(".")
+                    torch_names[name] = prefix + (alias.name.split(".") if alias.asname or prefix else ["torch"])
+        elif isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
+            found.append(violation(path, node, f"uses {node.id}()"))
+    if not any(isinstance(node, ast.ClassDef) and node.name == "RefactoredModel" for node in tree.body):
+        found.append(violation(path, tree, "has no class RefactoredModel"))
+    local = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if not isinstance(method, ast.FunctionDef):
+                    continue
+                scan = scan_init if method.name == "__init__" else scan_forward
+                found += scan(path, method, torch_names, children, local)
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith(("get_", "run_tests")):
+            found += scan_forward(path, node, torch_names, children, local)
+    return found
+
+
+def resolve(parts, torch_names):
+    """["F", "relu"] -> ["torch", "nn", "functional", "relu"]"""
+    return torch_names[parts[0]] + parts[1:] if parts and parts[0] in torch_names else parts
+
+
+def scan_init(path, method, torch_names, children, local):
+    found = []
+    buffers = {inner for node in ast.walk(method) if is_method_call(node, "register_buffer")
+               for inner in ast.walk(node)}
+    feeding = names_in(buffers)
+    for node in ast.walk(method):
+        if isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id in feeding
+                                                for target in flat_targets(node.targets)):
+            buffers |= set(ast.walk(node))
+    for node in ast.walk(method):
+        if isinstance(node, ast.Call) and node not in buffers:
+            name = resolve(dotted(node.func), torch_names)
+            if name[:2] == ["torch", "nn"] and name[-1] not in CONTAINERS | {"Module"}:
+                found.append(violation(path, node, f"__init__ constructs {'.'.join(name)}; it must come from a child"))
+            elif name[:1] == ["torch"] and name[:2] != ["torch", "nn"]:
+                found.append(violation(path, node, f"__init__ calls {'.'.join(name)} outside a buffer of the original"))
+            elif is_method_call(node, "register_parameter"):
+                found.append(violation(path, node, "__init__ registers a parameter; it must come from a child"))
+        elif isinstance(node, ast.Assign):
+            for target in flat_targets(node.targets):
+                parts = dotted(target)
+                deep = isinstance(target, ast.Subscript) or (isinstance(target, ast.Attribute) and len(parts) != 2)
+                if deep and not isinstance(node.value, (ast.Attribute, ast.Subscript)):
+                    found.append(violation(path, node, "__init__ changes a child; only a tie of two weights may do so"))
+    return found
+
+
+def is_method_call(node, name):
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
+
+
+def names_in(nodes):
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def flat_targets(targets):
+    for target in targets:
+        yield from flat_targets(target.elts) if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def scan_forward(path, method, torch_names, children, local):
+    found = []
+    for node in ast.walk(method):
+        if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.MatMult):
+            found.append(violation(path, node, "multiplies matrices with @; it must happen in a child"))
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.append(violation(path, node, f"forward assigns the attribute {node.attr}"))
+        elif isinstance(node, (ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom)):
+            found.append(violation(path, node, "forward imports or reaches for globals"))
+        elif isinstance(node, ast.Call):
+            message = judge_call(node, torch_names, children, local)
+            if message:
+                found.append(violation(path, node, message))
+    return found
+
+
+def judge_call(node, torch_names, children, local):
+    """What is wrong with a call in a forward, or ""."""
+    if isinstance(node.func, ast.Name):
+        name = node.func.id
+        if name in children:
+            return f"forward constructs {name}; children are built in __init__"
+        full = torch_names.get(name)
+        if full and full[0] == "torch" and full[-1] not in TORCH_FUNCTIONS:
+            return f"calls {'.'.join(full)}; it must happen in a child"
+        return ""  # a loop variable that holds a child, a local helper, Python: what runs is in the trace
+    if not isinstance(node.func, ast.Attribute):
+        return ""  # self.blocks[0](x)
+    parts = dotted(node.func)
+    name = resolve(parts, torch_names)
+    if name[:3] == ["torch", "ops", "aten"]:
+        operator = name[3] if len(name) > 3 else ""
+        return "" if operator in ARITHMETIC | PLUMBING else f"calls {'.'.join(name)}; it must happen in a child"
+    if name[:1] == ["torch"]:
+        plain = len(name) == 2 and name[1] in TORCH_FUNCTIONS
+        return "" if plain else f"calls {'.'.join(name)}; it must happen in a child"
+    if parts[:1] == ["self"] or parts[:1] == ["math"]:
+        return ""  # a child, a method of this class (scanned too), a number
+    if node.func.attr not in TENSOR_METHODS and node.func.attr not in local:
+        return f"calls .{node.func.attr}(); it must happen in a child"
+    return ""
+
+
+def scan_children(children_dir):
+    found = []
+    for path in sorted(children_dir.glob("*.py")):
+        if path.name == "__init__.py":
+            continue
+        for node in ast.walk(parse(path)):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                for root in imported_roots(node):
+                    if root not in CHILD_IMPORTS:
+                        found.append(violation(path, node, f"imports {root}; a component needs torch alone"))
+            elif isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
+                found.append(violation(path, node, f"uses {node.id}()"))
+            elif isinstance(node, ast.Attribute) and dotted(node)[:1] == ["sys"] and node.attr not in ("exit", "path"):
+                found.append(violation(path, node, f"reads sys.{node.attr}"))
+    return found
+
+
+def check_parameters(refactored, original, children_dir):
+    """Parameters, buffers and plain tensors of the refactored model that belong to no child."""
+    children = outermost_children(refactored, children_dir)
+    inside = {id(module) for child in children.values() for module in child.modules()}
+    known = [buffer for _, buffer in original.named_buffers()]
+    found = []
+    for path, module in refactored.named_modules():
+        if id(module) in inside:
+            continue
+        prefix = f"{path}." if path else ""
+        for name, _ in module.named_parameters(recurse=False):
+            found.append({"parameter": prefix + name, "reason": "belongs to no child"})
+        for name, buffer in module.named_buffers(recurse=False):
+            if not any(same_bits(buffer, other) for other in known):
+                found.append({"parameter": prefix + name, "reason": "is a buffer that the original does not have"})
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                found.append({"parameter": prefix + name, "reason": "is a tensor that is neither buffer nor child's"})
+        known_class = type(module) is type(refactored) or type(module).__name__ in CONTAINERS
+        if not known_class and type(module).__module__ != type(refactored).__module__:
+            found.append({"parameter": path, "reason": f"is a {type(module).__name__} from no file in children/"})
+    return found
+
+
+def check_executed(trace):
+    """Operators that ran outside the children though they are compute."""
+    counts = collections.Counter(
+        operator.name for operator in trace.operators if not operator.inside and operator.kind == "compute")
+    return [{"operator": name, "count": count, "message": f"{name} ran {count} times outside the children"}
+            for name, count in sorted(counts.items())]
+
+
+# ---------------------------------------------------------------------------------- gate 2: weights
+
+
+def complete_map(original, refactored, given):
+    """{original key: [refactored keys]}; where none was given, by name, then by shapes that are unique."""
+    old, new = original.state_dict(keep_vars=True), refactored.state_dict(keep_vars=True)
+    if given is not None:
+        result = {key: value if isinstance(value, list) else [value] for key, value in given.items()}
+        for key, targets in result.items():
+            for name, names in ((key, old), *((target, new) for target in targets)):
+                if name not in names:
+                    raise LoadError(f"the weight map names {name!r}, which no state_dict has")
+        return result
+    result = {key: [key] for key in old if key in new and old[key].shape == new[key].shape}
+    rest_old, rest_new = [key for key in old if key not in result], [key for key in new if key not in result]
+    for key in rest_old:
+        signature = (old[key].shape, old[key].dtype)
+        fits = [name for name in rest_new if (new[name].shape, new[name].dtype) == signature]
+        rivals = [name for name in rest_old if (old[name].shape, old[name].dtype) == signature]
+        if len(fits) == 1 and len(rivals) == 1:
+            result[key] = fits
+        elif fits:
+            raise LoadError(f"{key} fits {len(fits)} weights of equal shape; say which in weight_map.json")
+    return result
+
+
+def transfer(original, refactored, weight_map):
+    """Fills the refactored model; returns the `weight_transfer` section."""
+    old, new = original.state_dict(keep_vars=True), refactored.state_dict(keep_vars=True)
+    filled = set()
+    problem = ""
+    with torch.no_grad():
+        for key, targets in weight_map.items():
+            for target in targets:
+                if old[key].shape != new[target].shape or old[key].dtype != new[target].dtype:
+                    problem = problem or (f"{key} {list(old[key].shape)} {old[key].dtype} does not fit "
+                                          f"{target} {list(new[target].shape)} {new[target].dtype}")
+                    continue
+                new[target].copy_(old[key])
+                filled.add(id(new[target]))
+    unfilled = [key for key, tensor in new.items() if id(tensor) not in filled]
+    if unfilled and not problem:
+        problem = f"no weight of the original is mapped to {unfilled[0]}"
+    result = {
+        "status": "FAIL" if problem else "OK",
+        "mapped_count": len(weight_map),
+        "unmapped_original": [key for key in old if key not in weight_map],
+        "unmapped_refactored": unfilled,
+        "weight_map": {key: targets[0] if len(targets) == 1 else targets for key, targets in weight_map.items()},
+    }
+    if problem:
+        result["message"] = problem
+    return result
+
+
+# ---------------------------------------------------------------------------------- gate 3: numbers
+
+
+def same_bits(first, second):
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    first, second = (tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8) for tensor in (first, second))
+    return torch.equal(first, second)
+
+
+def compare_tensors(original, refactored, rtol, atol, inf_allowed):
+    """One entry of output_details. max_diff is null where no number says how far apart they are."""
+    detail = {"shape": list(original.shape), "dtype": str(original.dtype), "max_diff": None, "mean_diff": None,
+              "matches": False, "bit_exact": False}
+    if not isinstance(refactored, torch.Tensor):
+        return {**detail, "message": f"the original returns a tensor, the refactored a {type(refactored).__name__}"}
+    if original.shape != refactored.shape or original.dtype != refactored.dtype:
+        return {**detail, "message": f"the refactored returns {list(refactored.shape)} {refactored.dtype}"}
+    if original.numel() == 0:
+        return {**detail, "max_diff": 0.0, "mean_diff": 0.0, "matches": True, "bit_exact": True}
+    detail["bit_exact"] = same_bits(original, refactored)
+    if original.is_complex():
+        original, refactored = torch.view_as_real(original), torch.view_as_real(refactored)
+    floating = original.is_floating_point()
+    if floating and (original.isnan().any() or refactored.isnan().any()):
+        return {**detail, "message": "has NaN"}
+    if floating and not inf_allowed and (original.isinf().any() or refactored.isinf().any()):
+        return {**detail, "message": "has Inf, which the submitted model's output may not have"}
+    equal = original == refactored
+    difference = (original.double() - refactored.double()).abs().masked_fill(equal, 0.0)
+    if difference.isfinite().all():
+        detail["max_diff"], detail["mean_diff"] = difference.max().item(), difference.mean().item()
+    else:
+        detail["message"] = "Inf does not stand in the same places"
+    close = torch.isclose(original.double(), refactored.double(), rtol=rtol, atol=atol) if floating else equal
+    detail["matches"] = bool((equal | close).all())
+    return detail
+
+
+def compare_trees(original, refactored, tolerances, inf_allowed):
+    """output_details of two results; `tolerances` per tensor of the original, in order."""
+    old, new = list(leaves(original)), list(leaves(refactored))
+    if [path for path, _ in old] != [path for path, _ in new]:
+        return [{"output_idx": 0, "shape": None, "dtype": None, "max_diff": None, "mean_diff": None, "matches": False,
+                 "bit_exact": False, "message": f"structure differs: {[p for p, _ in old]} and {[p for p, _ in new]}"}]
+    details, tolerances = [], iter(tolerances)
+    for index, ((path, first), (_, second)) in enumerate(zip(old, new)):
+        if isinstance(first, torch.Tensor):
+            detail = compare_tensors(first, second, *next(tolerances), inf_allowed)
+        else:
+            same = type(first) is type(second) and first == second
+            detail = {"shape": None, "dtype": type(first).__name__, "max_diff": 0.0 if same else None,
+                      "mean_diff": 0.0 if same else None, "matches": same, "bit_exact": same}
+        details.append({"output_idx": index, "path": path, **detail})
+    return details
+
+
+def output_tolerances(trace):
+    """Per output tensor: half types anywhere on the way to it loosen the comparison."""
+    result = []
+    for storage in trace.outputs:
+        dtypes = set().union(*(operator.dtypes for operator in trace.reaching([storage])), set())
+        result.append(TOLERANCE["half" if dtypes & {"c10::Half", "c10::BFloat16"} else "full"])
+    return result
+
+
+def run_trial(original, refactored, module, trial, seed, workload, device, tolerances, inf_allowed):
+    args, kwargs = draw_inputs(module, seed, workload, device)
+    sides = []
+    for model in (original, refactored):
+        own_args, own_kwargs = copy.deepcopy((args, kwargs))
+        output = call(model, own_args, own_kwargs, seed, device)
+        sides.append((output, (own_args, own_kwargs)))
+    details = compare_trees(sides[0][0], sides[1][0], tolerances, inf_allowed)
+    after = compare_trees(sides[0][1], sides[1][1], [TOLERANCE["full"]] * count_tensors(sides[0][1]), True)
+    details += [{**detail, "input_changed_differently": True} for detail in after if not detail["matches"]]
+    differences = [detail["max_diff"] for detail in details]
+    return {
+        "trial": trial,
+        "seed": seed,
+        "workload": workload,
+        "max_diff": None if None in differences else max(differences, default=0.0),
+        "pass": all(detail["matches"] for detail in details),
+        "output_details": details,
+    }
+
+
+def count_tensors(value):
+    return sum(isinstance(leaf, torch.Tensor) for _, leaf in leaves(value))
+
+
+def compare_numbers(original, refactored, module, device, inf_allowed):
+    """The `numerical_comparison` section."""
+    trials, loosest = [], TOLERANCE["full"]
+    for workload in range(workload_count(module)):
+        args, kwargs = draw_inputs(module, SEEDS[0], workload, device)
+        tolerances = output_tolerances(record(original, args, kwargs, SEEDS[0], device))
+        loosest = max([loosest, *tolerances])
+        for seed in SEEDS:
+            trials.append(run_trial(original, refactored, module, len(trials), seed, workload, device, tolerances,
+                                    inf_allowed))
+    differences = [trial["max_diff"] for trial in trials]
+    floats = [leaf.dtype for _, leaf in leaves((args, kwargs))
+              if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()]
+    return {
+        "status": "PASS" if all(trial["pass"] for trial in trials) else "FAIL",
+        "rtol": loosest[0],
+        "atol": loosest[1],
+        "input_dtype": str(floats[0] if floats else torch.float32),
+        "num_trials": len(trials),
+        "max_diff_across_trials": None if None in differences else max(differences),
+        "bit_exact": all(detail["bit_exact"] for trial in trials for detail in trial["output_details"]),
+        "trials": trials,
+    }
+
+
+# ---------------------------------------------------------------------------------- the step
+
+
+def verify_step(original_path, refactored_path, weight_map_path=None, device="cpu"):
+    """The verdict on one step, in the schema of verification_result.json."""
+    apply_numeric_setting()
+    original_path, refactored_path = Path(original_path).resolve(), Path(refactored_path).resolve()
+    result = {
+        "timestamp": datetime.datetime.now(datetime.timezone.utc).isoformat(),
+        "original_file": original_path.name,
+        "refactored_file": refactored_path.name,
+        "status": "ERROR",
+        "anticheat": {"status": "NOT_RUN", "violations": [], "source_violations": [], "parameter_violations": [],
+                      "executed_violations": []},
+        "weight_transfer": {"status": "NOT_RUN", "mapped_count": 0, "unmapped_original": [],
+                            "unmapped_refactored": [], "weight_map": {}},
+        "numerical_comparison": {"status": "NOT_RUN", "rtol": None, "atol": None, "input_dtype": None,
+                                 "num_trials": 0, "max_diff_across_trials": None, "bit_exact": False, "trials": []},
+        "environment": environment(device),
+    }
+    try:
+        judge(result, original_path, refactored_path, weight_map_path, device)
+    except LoadError as error:
+        result["error"] = str(error)
+    except Exception as error:  # user code may raise anything
+        result["error"] = f"{type(error).__name__}: {error}"
+        result["traceback"] = traceback.format_exc()[-4000:]
+    return result
+
+
+def judge(result, original_path, refactored_path, weight_map_path, device):
+    anticheat, children_dir = result["anticheat"], refactored_path.parent / "children"
+    anticheat["source_violations"] = scan_refactored(refactored_path) + scan_children(children_dir)
+
+    original_module = load_file(original_path, "strata_original")
+    refactored_module = load_file(refactored_path, "strata_refactored")
+    original = build(original_module, "Model", device)
+    refactored = build(refactored_module, "RefactoredModel", device)
+
+    beside = refactored_path.parent / "weight_map.json"
+    path = Path(weight_map_path) if weight_map_path else beside if beside.exists() else None
+    given = json.loads(path.read_text(encoding="utf-8")) if path else None
+    result["weight_transfer"] = transfer(original, refactored, complete_map(original, refactored, given))
+
+    anticheat["parameter_violations"] = check_parameters(refactored, original, children_dir)
+    for workload in range(workload_count(original_module)):
+        args, kwargs = draw_inputs(original_module, SEEDS[0], workload, device)
+        anticheat["executed_violations"] += check_executed(
+            record(refactored, args, kwargs, SEEDS[0], device, children_dir))
+    anticheat["violations"] = (anticheat["source_violations"] + anticheat["parameter_violations"]
+                               + anticheat["executed_violations"])
+    anticheat["status"] = "FAIL" if anticheat["violations"] else "PASS"
+
+    submitted = SELF_TEST_LINE in original_path.read_text(encoding="utf-8")
+    result["numerical_comparison"] = compare_numbers(original, refactored, original_module, device, not submitted)
+    passed = (anticheat["status"] == "PASS" and result["weight_transfer"]["status"] == "OK"
+              and result["numerical_comparison"]["status"] == "PASS")
+    result["status"] = "PASS" if passed else "FAIL"
+
+
+def report(result):
+    numbers = result["numerical_comparison"]
+    for entry in result["anticheat"]["violations"]:
+        place = f"{entry['file']}:{entry['line_number']}: " if "file" in entry else ""
+        print(f"  anticheat: {place}{entry.get('message') or entry['parameter'] + ' ' + entry['reason']}")
+    if "message" in result["weight_transfer"]:
+        print(f"  weights: {result['weight_transfer']['message']}")
+    for trial in numbers["trials"]:
+        if not trial["pass"]:
+            bad = next(detail for detail in trial["output_details"] if not detail["matches"])
+            print(f"  seed {trial['seed']}, workload {trial['workload']}: {bad.get('path')} max_diff "
+                  f"{bad['max_diff']} {bad.get('message', '')}")
+    if "error" in result:
+        print(f"  {result['error']}")
+        print(result.get("traceback", ""), end="")
+    exact = ", bit-exact" if numbers["bit_exact"] else ""
+    print(f"{result['status']}: anticheat {result['anticheat']['status']}, weights "
+          f"{result['weight_transfer']['status']}, numbers {numbers['status']} "
+          f"(max_diff {numbers['max_diff_across_trials']}{exact}, {numbers['num_trials']} trials)")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--original", required=True)
+    parser.add_argument("--refactored", required=True)
+    parser.add_argument("--weight-map", help="default: weight_map.json beside the refactored file, if there is one")
+    parser.add_argument("--output", help="write verification_result.json here")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    arguments = parser.parse_args()
+    result = verify_step(arguments.original, arguments.refactored, arguments.weight_map, arguments.device)
+    report(result)
+    if arguments.output:
+        Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return {"PASS": 0, "FAIL": 1}.get(result["status"], 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
