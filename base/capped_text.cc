@@ -38,7 +38,8 @@ void CappedText::Append(std::string_view data) {
 }
 
 std::string CappedText::Text() const {
-  const std::string_view tail = std::string_view(tail_).substr(tail_.size() - std::min(tail_.size(), half_bytes_));
+  const std::string_view tail =
+      std::string_view(tail_).substr(tail_.size() - std::min(tail_.size(), half_bytes_));
   const int64_t missing = total_bytes_ - static_cast<int64_t>(head_.size() + tail.size());
   if (missing == 0) return ValidUtf8(absl::StrCat(head_, std::string(tail)));
   return absl::StrCat(ValidUtf8(head_), "\n[... ", missing, " bytes left out ...]\n", ValidUtf8(tail));

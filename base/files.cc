@@ -90,7 +90,8 @@ absl::Status WriteFileAtomic(const std::string& path, std::string_view content) 
   if (fd < 0) return PathError(errno, "cannot create a file beside", path);
   close(fd);
   absl::Status status = WriteNew(temporary, content, /*sync=*/true);
-  if (status.ok() && chmod(temporary.c_str(), 0644) != 0) status = PathError(errno, "cannot chmod", temporary);
+  if (status.ok() && chmod(temporary.c_str(), 0644) != 0)
+    status = PathError(errno, "cannot chmod", temporary);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
     status = PathError(errno, "cannot replace", path);
   }
@@ -106,7 +107,8 @@ absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& dir) {
   std::vector<std::string> files;
   fs::recursive_directory_iterator it(dir, error), end;
   for (; !error && it != end; it.increment(error)) {
-    if (fs::is_regular_file(it->symlink_status())) files.push_back(it->path().lexically_relative(dir).string());
+    if (fs::is_regular_file(it->symlink_status()))
+      files.push_back(it->path().lexically_relative(dir).string());
   }
   if (error) return PathError(error, "cannot list", dir);
   std::sort(files.begin(), files.end());

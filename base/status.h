@@ -26,10 +26,10 @@ absl::Status AsStatus(const absl::StatusOr<T>& value) {
 }  // namespace strata
 
 // Returns from the enclosing function if `expr`, a Status or StatusOr, is an error.
-#define STRATA_RETURN_IF_ERROR(expr)                                         \
-  do {                                                                       \
-    absl::Status strata_status = ::strata::status_internal::AsStatus(expr);  \
-    if (!strata_status.ok()) return strata_status;                           \
+#define STRATA_RETURN_IF_ERROR(expr)                                        \
+  do {                                                                      \
+    absl::Status strata_status = ::strata::status_internal::AsStatus(expr); \
+    if (!strata_status.ok()) return strata_status;                          \
   } while (false)
 
 // `lhs = value of expr`, or returns its error. `lhs` may declare a variable.

@@ -32,7 +32,7 @@ struct Limits {
   int64_t output_bytes = int64_t{16} << 20;  // stdout + stderr; past it the runner is killed
   int64_t file_bytes = int64_t{64} << 30;    // one file it writes (RLIMIT_FSIZE)
   int open_files = 1024;
-  int processes = 256;                       // at one time, below one runner
+  int processes = 256;  // at one time, below one runner
 };
 
 // The one numeric setting of runners, replay and standalone scripts (docs/bundle_format.md).
@@ -41,24 +41,26 @@ struct NumericSetting {
 };
 
 struct Trial {
-  int64_t seed = 42;          // torch.manual_seed before get_inputs (or before forward when inputs are given)
+  int64_t seed = 42;  // torch.manual_seed before get_inputs (or before forward when inputs are given)
   // A component that runs at several input shapes has `get_inputs(workload=0)`; 0 is the largest and is
   // also what a plain get_inputs() draws. The runner passes the number only where it is not 0.
   int workload = 0;
-  std::string inputs_path;    // tensor file to take args/kwargs from; empty: call get_inputs()/get_input_kwargs()
+  std::string
+      inputs_path;  // tensor file to take args/kwargs from; empty: call get_inputs()/get_input_kwargs()
 };
 
 struct RunRequest {
-  std::string file;           // absolute path of the Python file
+  std::string file;                  // absolute path of the Python file
   std::string class_name = "Model";  // class to build: "Model", "RefactoredModel", "ComposedModel"
   std::string device = "cpu";        // torch's default device while it loads, builds and runs
   NumericSetting numeric;
-  int64_t build_seed = 42;    // torch.manual_seed before the module is built
+  int64_t build_seed = 42;  // torch.manual_seed before the module is built
   // Weights: as built when empty, else a tensor file keyed by *original* state_dict keys, and the map
   // original key -> this model's key (identity where absent). Every key of this model must be covered
   // unless `allow_unmapped`.
   std::string weights_path;
   std::string weight_map_path;  // JSON object; empty: identity
+  bool allow_unmapped = false;
   std::vector<Trial> trials;
   // Record a Program of the first trial's forward into out_dir/program.bin.
   bool record = false;
@@ -66,32 +68,38 @@ struct RunRequest {
   bool record_init = false;
   bool save_weights = false;  // state_dict, ties kept by aliasing, as out_dir/weights.bin
   bool save_inputs = false;   // out_dir/inputs_SEED_WORKLOAD.bin, trees "args" and "kwargs"
-  bool save_outputs = false;  // out_dir/outputs_SEED_WORKLOAD.bin, tree "output"; the inputs after the call: after_SEED_WORKLOAD.bin
+  bool save_outputs = false;  // out_dir/outputs_SEED_WORKLOAD.bin, tree "output"; the inputs after the call:
+                              // after_SEED_WORKLOAD.bin
   // Instead of all that: run the file as `python FILE` does (__main__), or with `call_run_tests` import
   // it and call run_tests(), in this runner.
   bool as_main = false;
   bool call_run_tests = false;
   std::vector<std::string> argv;  // as_main only
-  std::string out_dir;        // exists, empty, writable by the runner
+  std::string out_dir;            // exists, empty, writable by the runner
 };
 
 enum class RunStatus : uint8_t {
-  kOk,         // the runner finished its protocol
-  kRaised,     // user code raised: `error_type`, `message`, `traceback`, `file`, `line`
-  kExited,     // ended before the protocol did: os._exit, sys.exit, abort, signal
-  kWallLimit, kMemoryLimit, kOutputLimit, kFileLimit, kProcessLimit,
-  kInternal,   // ours
+  kOk,      // the runner finished its protocol
+  kRaised,  // user code raised: `error_type`, `message`, `traceback`, `file`, `line`
+  kExited,  // ended before the protocol did: os._exit, sys.exit, abort, signal
+  kWallLimit,
+  kMemoryLimit,
+  kOutputLimit,
+  kFileLimit,
+  kProcessLimit,
+  kInternal,  // ours
 };
 
 struct RunOutcome {
   RunStatus status = RunStatus::kInternal;
-  std::string stage;        // where it stood: "start", "load", "init", "weights", "inputs", "forward", "save", "main"
-  std::string error_type;   // "RuntimeError", "SyntaxError"
-  std::string message;      // one paragraph for the user: what, which, what to do
-  std::string traceback;    // of user code only, capped
-  std::string file;         // base name of the user's file where it went wrong, "" unknown
+  std::string
+      stage;  // where it stood: "start", "load", "init", "weights", "inputs", "forward", "save", "main"
+  std::string error_type;  // "RuntimeError", "SyntaxError"
+  std::string message;     // one paragraph for the user: what, which, what to do
+  std::string traceback;   // of user code only, capped
+  std::string file;        // base name of the user's file where it went wrong, "" unknown
   int line = 0;
-  int exit_code = 0;        // kExited; as_main; call_run_tests: 0 when it returned something true
+  int exit_code = 0;  // kExited; as_main; call_run_tests: 0 when it returned something true
   int signal = 0;
   std::string stdout_text;  // head and tail, capped at 64 KiB each
   std::string stderr_text;

@@ -1,0 +1,1 @@
+#include "tests/engine/host/fixture.h"

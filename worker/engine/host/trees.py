@@ -1,0 +1,106 @@
+"""Arguments and outputs as trees over tensor files (the format is in tensor_file.h)."""
+
+import ast
+import dataclasses
+from json import dumps, loads
+
+import torch
+
+import _strata_host
+from strata_blame import UserError
+
+MAX_DEPTH = 64
+
+
+class Flattener:
+    def __init__(self):
+        self.names, self.tensors, self.seen = [], [], {}
+
+    def flatten(self, value, name, depth=0):
+        if depth > MAX_DEPTH:
+            raise UserError(f"{name[:80]} is nested deeper than {MAX_DEPTH} levels, or contains itself")
+        if torch.is_tensor(value):
+            return {"kind": "tensor", "index": self.index_of(value, name)}
+        if value is None:
+            return {"kind": "none"}
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self.dataclass(value, name, depth)
+        if isinstance(value, dict):
+            keys = list(value)
+            return {"kind": "dict", "class": type(value).__name__, "keys": [repr(key) for key in keys],
+                    "items": [self.flatten(value[key], f"{name}[{key!r}]", depth + 1) for key in keys]}
+        if isinstance(value, (tuple, list)):
+            return {"kind": "tuple" if isinstance(value, tuple) else "list", "class": type(value).__name__,
+                    "items": [self.flatten(item, f"{name}[{i}]", depth + 1) for i, item in enumerate(value)]}
+        text = literal(value)
+        if text is not None:
+            return {"kind": "literal", "value": text}
+        return {"kind": "opaque", "class": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+    def dataclass(self, value, name, depth):
+        keys = [field.name for field in dataclasses.fields(value)]
+        if isinstance(value, dict):  # a ModelOutput of transformers: fields that are None are not in it
+            keys = [key for key in keys if key in value]
+        return {"kind": "dataclass", "class": type(value).__qualname__, "keys": keys,
+                "items": [self.flatten(getattr(value, key), f"{name}.{key}", depth + 1) for key in keys]}
+
+    def index_of(self, tensor, name):
+        index = self.seen.get(id(tensor))
+        if index is None:
+            index = self.seen[id(tensor)] = len(self.tensors)
+            self.names.append(name)
+            self.tensors.append(tensor)
+        return index
+
+
+def literal(value):
+    for kind in (bool, int, float, complex, str, bytes):
+        if isinstance(value, kind):
+            return repr(kind(value))
+    return str(value) if isinstance(value, (torch.dtype, torch.device)) else None
+
+
+def save(path, values):
+    """Writes {tree name: value} as one tensor file."""
+    flattener = Flattener()
+    found = {name: flattener.flatten(value, name) for name, value in values.items()}
+    try:
+        _strata_host.save(path, flattener.names, flattener.tensors, dumps(found))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def load(path, restore_devices):
+    """The reverse of save()."""
+    _, tensors, text = _strata_host.load(path, restore_devices)
+    return {name: unflatten(tree, tensors) for name, tree in loads(text).items()}
+
+
+def unflatten(tree, tensors):
+    kind = tree["kind"]
+    if kind == "tensor":
+        return tensors[tree["index"]]
+    if kind == "none":
+        return None
+    if kind in ("tuple", "list"):
+        items = [unflatten(item, tensors) for item in tree["items"]]
+        return tuple(items) if kind == "tuple" else items
+    if kind == "dict":
+        return {ast.literal_eval(key): unflatten(item, tensors) for key, item in zip(tree["keys"], tree["items"])}
+    if kind == "literal":
+        return from_literal(tree["value"])
+    raise UserError(f"an argument of class {tree.get('class', '?')} cannot be handed to another process; "
+                    "pass tensors, numbers, tuples, lists or dicts")
+
+
+def from_literal(text):
+    if text.startswith("torch."):
+        return getattr(torch, text[len("torch."):])
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        pass
+    try:
+        return float(text)  # inf, nan
+    except ValueError:
+        return torch.device(text)
