@@ -23,9 +23,17 @@ void LeaseBook::Revoke(const std::string& lease_id) {
     entries_.erase(it);
     return;
   }
+  if (it->second.result.has_value() && !it->second.waited_for) {
+    entries_.erase(it);  // returned by Stop, no slot will clear it away
+    return;
+  }
   it->second.revoked = true;
   if (it->second.cancel) it->second.cancel();
-  // A result that nobody waits for any more (the slot is gone after Stop) is forgotten here.
+}
+
+void LeaseBook::Forget(const std::string& lease_id) {
+  absl::MutexLock lock(&mutex_);
+  entries_.erase(lease_id);
 }
 
 void LeaseBook::Acknowledge(const v1::ResultAck& ack) {
@@ -33,6 +41,7 @@ void LeaseBook::Acknowledge(const v1::ResultAck& ack) {
   auto it = entries_.find(ack.lease_id());
   if (it == entries_.end() || !it->second.result.has_value()) return;
   it->second.ack = ack;
+  if (!it->second.waited_for) entries_.erase(it);
 }
 
 std::vector<std::string> LeaseBook::Held() const {
@@ -87,7 +96,6 @@ void LeaseBook::ClearCanceller(const std::string& lease_id) {
 
 bool LeaseBook::AnswerCame(const std::string& lease_id) const {
   const auto it = entries_.find(lease_id);
-  // A cancelled task's own CANCELED is still worth an ack: it frees the slot sooner. It is not waited for.
   return abandoned_ || it == entries_.end() || it->second.ack.has_value() || it->second.revoked;
 }
 
@@ -100,6 +108,7 @@ LeaseBook::Outcome LeaseBook::Report(const v1::TaskResult& result, const std::fu
     if (it == entries_.end()) return Outcome::kForgotten;
     it->second.result = result;
     it->second.given_out = {};
+    it->second.waited_for = true;
     it->second.ack.reset();
   }
   wake();

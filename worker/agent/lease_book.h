@@ -30,7 +30,7 @@ class LeaseBook {
   void Add(const v1::Lease& lease);
   // Unknown ones are ignored. A running one is killed through its canceller.
   void Revoke(const std::string& lease_id);
-  // REQUIRES: not MISSING_BLOBS for a lease without result (ignored).
+  // Ignored for a lease without a result.
   void Acknowledge(const v1::ResultAck& ack);
   std::vector<std::string> Held() const;
   // Results that no ack has come for and that were not given out since `since`; marks them as given out.
@@ -46,8 +46,12 @@ class LeaseBook {
   void ClearCanceller(const std::string& lease_id);
   // How a reported result came out. For kMissingBlobs `missing` says what to send before Report() again.
   enum class Outcome { kRecorded, kForgotten, kMissingBlobs, kStopped };
-  // Blocks until the server has spoken about it. `wake` (the session) is told that a result waits.
+  // Blocks until the server has spoken about it. `wake` (the session) is told that a result waits. The
+  // lease is gone afterwards, but for kMissingBlobs.
   Outcome Report(const v1::TaskResult& result, const std::function<void()>& wake, std::vector<std::string>* missing);
+
+  // The lease was revoked: nothing more will be said about it.
+  void Forget(const std::string& lease_id);
 
   // ---- shutdown ----
   // Take gives nothing more, queued leases get a RETURNED result, running ones are killed. Report() goes
@@ -64,6 +68,7 @@ class LeaseBook {
     std::optional<v1::TaskResult> result;
     std::chrono::steady_clock::time_point given_out;
     std::optional<v1::ResultAck> ack;
+    bool waited_for = false;  // a slot stands in Report()
   };
 
   bool AnswerCame(const std::string& lease_id) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);

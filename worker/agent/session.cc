@@ -1,0 +1,175 @@
+#include "worker/agent/session.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace strata::agent {
+namespace {
+
+constexpr size_t kOutboxBytes = size_t{8} << 20;
+constexpr auto kFirstPause = std::chrono::milliseconds(100);
+constexpr auto kLongestPause = std::chrono::milliseconds(5000);
+
+// Between half and all of it, so that many agents do not dial in step after a restart of the server.
+std::chrono::milliseconds Jittered(std::chrono::milliseconds pause) {
+  static thread_local std::minstd_rand random{std::random_device{}()};
+  return pause / 2 + std::chrono::milliseconds(random() % (pause.count() / 2 + 1));
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<grpc::Channel> channel, v1::Register identity, LeaseBook* book)
+    : stub_(v1::Worker::NewStub(channel)), identity_(std::move(identity)), book_(book) {}
+
+void Session::Run() {
+  auto pause = kFirstPause;
+  for (;;) {
+    if (Connect()) pause = kFirstPause;
+    const auto stopping = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_; };
+    absl::MutexLock lock(&mutex_);
+    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping), absl::FromChrono(Jittered(pause)))) return;
+    pause = std::min(pause * 2, kLongestPause);
+  }
+}
+
+void Session::Stop() {
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+  if (context_ != nullptr) context_->TryCancel();
+}
+
+bool Session::Connect() {
+  grpc::ClientContext context;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopping_) return false;
+    context_ = &context;
+  }
+  auto stream = stub_->Session(&context);
+  v1::WorkerMessage hello;
+  *hello.mutable_register_() = identity_;
+  for (const std::string& id : book_->Held()) hello.mutable_register_()->add_lease_ids(id);
+
+  std::thread writer;
+  v1::ServerMessage message;
+  bool answered = false;
+  if (stream->Write(hello)) {
+    while (stream->Read(&message)) {
+      if (message.has_registered() && !answered) {
+        answered = true;
+        const auto heartbeat = std::chrono::seconds(std::max(1U, message.registered().heartbeat_seconds()));
+        spdlog::info("registered server_version={} heartbeat_s={} lease_s={} held={}",
+                     message.registered().server_version(), heartbeat.count(), message.registered().lease_seconds(),
+                     hello.register_().lease_ids_size());
+        {
+          absl::MutexLock lock(&mutex_);
+          connected_ = true;
+        }
+        writer = std::thread([this, raw = stream.get(), heartbeat] { Write(raw, heartbeat); });
+      }
+      Handle(message);
+    }
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    connected_ = false;
+  }
+  context.TryCancel();  // unblocks a writer that stands in Write()
+  if (writer.joinable()) writer.join();
+  const grpc::Status status = stream->Finish();
+  absl::MutexLock lock(&mutex_);
+  context_ = nullptr;
+  // An outage is said once; the dialling that follows only where someone asked for it.
+  if (!stopping_) {
+    spdlog::log(answered || first_dial_ ? spdlog::level::warn : spdlog::level::debug,
+                "no connection to the server code={} message=\"{}\"", static_cast<int>(status.error_code()),
+                status.error_message());
+  }
+  first_dial_ = false;
+  return answered;
+}
+
+void Session::Handle(const v1::ServerMessage& message) {
+  switch (message.kind_case()) {
+    case v1::ServerMessage::kLease:
+      spdlog::info("lease received lease={} decomposition={} task={} attempt={}", message.lease().lease_id(),
+                   message.lease().decomposition_id(), message.lease().task_id(), message.lease().attempt());
+      book_->Add(message.lease());
+      break;
+    case v1::ServerMessage::kRevoke:
+      spdlog::info("lease revoked lease={} reason=\"{}\"", message.revoke().lease_id(), message.revoke().reason());
+      book_->Revoke(message.revoke().lease_id());
+      break;
+    case v1::ServerMessage::kAck:
+      book_->Acknowledge(message.ack());
+      break;
+    default:
+      break;
+  }
+}
+
+v1::WorkerMessage Session::MakeHeartbeat() const {
+  v1::WorkerMessage message;
+  auto* heartbeat = message.mutable_heartbeat();
+  for (const std::string& id : book_->Held()) heartbeat->add_lease_ids(id);
+  heartbeat->set_draining(book_->stopped());
+  return message;
+}
+
+void Session::Write(Stream* stream, std::chrono::seconds heartbeat) {
+  // A new connection repeats every result without an ack; later a result is repeated when its ack is late.
+  Clock::time_point repeat_before = Clock::now();
+  Clock::time_point next_heartbeat = Clock::now();
+  std::deque<v1::WorkerMessage> messages;
+  do {
+    for (const v1::WorkerMessage& message : messages) {
+      if (!stream->Write(message)) return;
+    }
+    messages.clear();
+    for (v1::TaskResult& result : book_->Unacknowledged(repeat_before)) {
+      v1::WorkerMessage message;
+      *message.mutable_result() = std::move(result);
+      if (!stream->Write(message)) return;
+    }
+    repeat_before = std::max(repeat_before, Clock::now() - 2 * heartbeat);
+    if (Clock::now() >= next_heartbeat) {
+      if (!stream->Write(MakeHeartbeat())) return;
+      next_heartbeat = Clock::now() + heartbeat;
+    }
+  } while (Await(next_heartbeat, &messages));
+}
+
+bool Session::Await(Clock::time_point until, std::deque<v1::WorkerMessage>* messages) {
+  absl::MutexLock lock(&mutex_);
+  const auto work = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !connected_ || wake_ || !outbox_.empty(); };
+  mutex_.AwaitWithTimeout(absl::Condition(&work), absl::FromChrono(until - Clock::now()));
+  wake_ = false;
+  messages->swap(outbox_);
+  outbox_bytes_ = 0;
+  return connected_;
+}
+
+void Session::Send(v1::WorkerMessage message) {
+  absl::MutexLock lock(&mutex_);
+  outbox_bytes_ += message.ByteSizeLong();
+  outbox_.push_back(std::move(message));
+  while (outbox_bytes_ > kOutboxBytes && outbox_.size() > 1) {
+    outbox_bytes_ -= outbox_.front().ByteSizeLong();
+    outbox_.pop_front();
+  }
+}
+
+void Session::Wake() {
+  absl::MutexLock lock(&mutex_);
+  wake_ = true;
+}
+
+}  // namespace strata::agent
