@@ -21,6 +21,7 @@ import dataclasses
 import datetime
 import importlib.util
 import json
+import math
 import os
 import sys
 import tempfile
@@ -79,14 +80,14 @@ def environment(device):
     return {
         "torch": torch.__version__,
         "device": device,
-        "numeric_setting": {
+        "numeric": {
             "threads": THREADS,
             "tf32": TF32,
             "cudnn_deterministic": CUDNN_DETERMINISTIC,
             "cudnn_benchmark": CUDNN_BENCHMARK,
             "cublas_workspace_config": os.environ["CUBLAS_WORKSPACE_CONFIG"],
             "mha_fastpath": MHA_FASTPATH,
-            "default_dtype": DEFAULT_DTYPE,
+            "default_dtype": f"torch.{DEFAULT_DTYPE}",
         },
         "isolation": "none: both sides ran in this process",
         "engine_version": "standalone",
@@ -410,7 +411,7 @@ def report(original, plumbing_trace, kernels, model_file):
         details.append({"op_type": name, "original_count": expected[name], "decomposed_count": executed[name],
                         "status": status, "kernel_files": [file for file, has in kernels if has.counted[name]]})
     total, covered = sum(expected.values()), sum((expected & executed).values())
-    percent = round(100.0 * covered / total, 2) if total else 100.0
+    percent = math.floor(1000.0 * covered / total) / 10.0 if total else 100.0
     full = all(detail["status"] == "covered" for detail in details)
     return {
         "timestamp": datetime.datetime.now(datetime.timezone.utc).isoformat(),
@@ -497,8 +498,9 @@ def coverage_of_bundle(bundle, model_file=None, tree_file=None, device="cpu"):
                           "instance_count": node["instance_count"]})
     inside = bundle in model_file.parents
     summary = report(original, [trace], kernels, str(model_file.relative_to(bundle) if inside else model_file.name))
-    summary["unique_op_types_original"] = sorted(original.counted)
-    summary["unique_op_types_kernels"] = sorted({name for _, total in kernels for name in total.counted})
+    details = summary["coverage"]["op_details"]
+    summary["unique_op_types_original"] = sum(detail["original_count"] > 0 for detail in details)
+    summary["unique_op_types_kernels"] = sum(detail["decomposed_count"] > 0 for detail in details)
     summary["kernels"] = described
     return summary
 
