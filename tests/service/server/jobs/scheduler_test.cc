@@ -189,6 +189,17 @@ TEST_F(Farm, ReportWhoseAckWasLostIsAcknowledgedAgainAndRecordedOnce) {
   EXPECT_EQ(Count<RecordOutputs>(), 0);
 }
 
+TEST_F(Farm, ReportOfAnOldAttemptDoesNotCountAsTheNewOneOfTheSameWorker) {
+  JoinWorker("w");
+  Hear(Submit{"job"});
+  Pass(config_.lease);
+  Pass(config_.retry_pause);
+  ASSERT_EQ(leased_.size(), 2u);
+  Finish();
+  EXPECT_EQ(LastAck(), Ack::kStale);
+  EXPECT_EQ(state_.jobs.at("job").tasks[0].state, TaskState::kRunning);
+}
+
 TEST_F(Farm, ReportOfAnotherWorkerIsRefused) {
   JoinWorker("w");
   JoinWorker("thief");

@@ -30,6 +30,7 @@ struct Agent {
   uint32_t slots = 1;
   bool connected = false;
   bool draining = false;
+  absl::Time stalled_until = absl::InfinitePast();  // connected, but says nothing
   std::map<LeaseId, absl::Time> held;       // with the time it will be done
   std::map<LeaseId, TaskKind> kinds;
 };
@@ -80,6 +81,9 @@ class World {
         Disconnect(agent);
       }
     }
+    if (OneIn(30) && !agents_.empty()) {
+      agents_[random_() % agents_.size()].stalled_until = now_ + absl::Seconds(random_() % 90);
+    }
   }
 
   void NewAgent() {
@@ -126,6 +130,8 @@ class World {
       Hear(Join{agent.id, agent.session, agent.id, agent.slots, {"cpu"}, Held(agent)});
       return;
     }
+    if (agent.stalled_until > now_) return;
+    // Sometimes the reports after a stall come before the heartbeat.
     if (OneIn(5)) Hear(Heartbeat{agent.id, agent.session, Held(agent), agent.draining});
     const auto held = agent.held;
     for (const auto& [lease, done] : held) {
