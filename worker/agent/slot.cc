@@ -84,14 +84,13 @@ void Slot::CarryOut(const v1::Lease& lease) {
   }
 }
 
-Patience Slot::PatienceFor(const v1::Lease& lease, std::chrono::seconds limit) const {
-  return {.deadline = Clock::now() + limit,
+Patience Slot::PatienceFor(const v1::Lease& lease, Clock::time_point deadline) const {
+  return {.deadline = deadline,
           .go_on = [book = parts_.book, id = lease.lease_id()] { return !book->stopped() && !book->revoked(id); }};
 }
 
 v1::TaskResult Slot::Work(const v1::Lease& lease, TaskFolder& folder, Clock::time_point deadline) {
-  const Patience patience =
-      PatienceFor(lease, std::chrono::duration_cast<std::chrono::seconds>(deadline - Clock::now()));
+  const Patience patience = PatienceFor(lease, deadline);
   const absl::Status laid_out =
       folder.LayOut(lease.inputs(), *parts_.cache, [&](const std::string& digest, const BlobCache::Sink& sink) {
         return parts_.blobs->Get(digest, sink, patience);
@@ -100,7 +99,8 @@ v1::TaskResult Slot::Work(const v1::Lease& lease, TaskFolder& folder, Clock::tim
   if (!laid_out.ok()) return MakeOurFailure(lease, absl::StrCat("cannot fetch an input: ", laid_out.message()));
   if (const auto hello = Warm(); !hello.ok()) return MakeOurFailure(lease, std::string(hello.status().message()));
 
-  v1::TaskResult result = MakeResult(lease, RunEngine(lease, folder, deadline), parts_.book->stopped());
+  const TaskEnd end = RunEngine(lease, folder, deadline);
+  v1::TaskResult result = MakeResult(lease, end, parts_.book->stopped());
   if (result.status() == v1::RESULT_STATUS_PASSED || result.status() == v1::RESULT_STATUS_GATE_FAILED ||
       result.status() == v1::RESULT_STATUS_FAILED) {
     const absl::Status uploaded = Upload(lease, folder, &result);
@@ -139,7 +139,7 @@ absl::Status Slot::Upload(const v1::Lease& lease, const TaskFolder& folder, v1::
     digests.push_back(file.digest());
     parts_.cache->Keep(file.digest(), JoinPath(folder.out(), file.path()));
   }
-  const Patience patience = PatienceFor(lease, kUploadPatience);
+  const Patience patience = PatienceFor(lease, Clock::now() + kUploadPatience);
   STRATA_ASSIGN_OR_RETURN(const std::vector<std::string> missing, parts_.blobs->FindMissing(digests, patience));
   return PutBlobs(lease, folder, *result, missing);
 }
@@ -153,7 +153,7 @@ absl::Status Slot::PutBlobs(const v1::Lease& lease, const TaskFolder& folder, co
     if (it == files.end()) return absl::InternalError(absl::StrCat("the server asks for ", digest, ", which is no output"));
     STRATA_RETURN_IF_ERROR(Annotate(
         parts_.blobs->Put(digest, static_cast<int64_t>(it->second->size_bytes()),
-                          JoinPath(folder.out(), it->second->path()), PatienceFor(lease, kUploadPatience)),
+                          JoinPath(folder.out(), it->second->path()), PatienceFor(lease, Clock::now() + kUploadPatience)),
         it->second->path()));
   }
   return absl::OkStatus();

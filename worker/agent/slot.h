@@ -48,7 +48,7 @@ class Slot {
   absl::Status Upload(const v1::Lease& lease, const TaskFolder& folder, v1::TaskResult* result);
   absl::Status PutBlobs(const v1::Lease& lease, const TaskFolder& folder, const v1::TaskResult& result,
                         const std::vector<std::string>& digests);
-  Patience PatienceFor(const v1::Lease& lease, std::chrono::seconds limit) const;
+  Patience PatienceFor(const v1::Lease& lease, Clock::time_point deadline) const;
   void KeepWarm();
 
   const EngineOptions options_;

@@ -6,6 +6,7 @@
 //   hang          never answers      hang-with-child  nor does a child in a session of its own, whose pid
 //                                    is written to output_dir/child.pid
 //   garbage       breaks the wire
+//   sleep:N       N seconds, then PASSED
 //   print:N       N bytes on stdout, then PASSED
 // Arguments after `serve --wire-fd 3`: --fail-start, --no-hello.
 #include <signal.h>
@@ -101,6 +102,7 @@ void Do(const wire::Task& task) {
     (void)!write(kWireFd, junk.data(), junk.size());
     for (;;) pause();
   }
+  if (order.starts_with("sleep:")) sleep(atoi(order.c_str() + 6));
   if (order.starts_with("print:")) {
     const std::string line(1000, 'x');
     for (long left = atol(order.c_str() + 6); left > 0; left -= 1000) fwrite(line.data(), 1, line.size(), stdout);
