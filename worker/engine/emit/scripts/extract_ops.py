@@ -164,7 +164,7 @@ class Operator:
     name: str  # without overload, in-place forms as the operator itself: "relu"
     schema: str
     inside: str  # file stem of the child it ran in, "" outside every child
-    reads: set  # storages
+    reads: set  # memory, see number_memory
     writes: set
     dtypes: set  # of its results, as the trace spells them
     kind: str = "compute"  # or "arithmetic", or "plumbing"
@@ -173,12 +173,12 @@ class Operator:
 @dataclasses.dataclass
 class Trace:
     operators: list
-    outputs: list  # per output tensor: its storage
+    outputs: list  # per output tensor: its memory
     calls: dict  # (child file stem, input shapes) -> runs
 
-    def reaching(self, storages):
-        """The operators that the given storages depend on (a superset where memory was used twice)."""
-        return self._backward(set(storages), lambda operator: False)
+    def reaching(self, memory):
+        """The operators that the given memory depends on."""
+        return self._backward(set(memory), lambda operator: False)
 
     def live(self):
         """The operators whose result something reads: an output, Python, or memory from before the forward."""
@@ -266,7 +266,24 @@ def read_trace(nodes, calls):
         operators.append(operator_of(node, inside[-1] if inside else ""))
     for operator, following in zip(operators, operators[1:] + [None]):
         operator.kind = kind_of(operator, following)
+    current = number_memory(operators)
+    outputs = {index: (storage, current.get(storage, 0)) for index, storage in outputs.items()}
     return Trace(operators, [outputs[index] for index in sorted(outputs)], calls)
+
+
+def number_memory(operators):
+    """Turns storages into (storage, use): the trace names a storage by its address, which is used again.
+
+    A result in a storage that the operator did not read is freshly allocated. Returns the last uses.
+    """
+    uses = {}
+    for operator in operators:
+        reads = {(storage, uses.get(storage, 0)) for storage in operator.reads}
+        for storage in operator.writes - operator.reads:
+            uses[storage] = uses.get(storage, 0) + 1
+        operator.writes = {(storage, uses.get(storage, 0)) for storage in operator.writes}
+        operator.reads = reads
+    return uses
 
 
 def kind_of(operator, following):

@@ -369,8 +369,8 @@ def compare_trees(original, refactored, tolerances, inf_allowed):
 def output_tolerances(trace):
     """Per output tensor: half types anywhere on the way to it loosen the comparison."""
     result = []
-    for storage in trace.outputs:
-        dtypes = set().union(*(operator.dtypes for operator in trace.reaching([storage])), set())
+    for memory in trace.outputs:
+        dtypes = set().union(*(operator.dtypes for operator in trace.reaching([memory])), set())
         result.append(TOLERANCE["half" if dtypes & {"c10::Half", "c10::BFloat16"} else "full"])
     return result
 
