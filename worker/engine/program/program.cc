@@ -1,5 +1,7 @@
 #include "worker/engine/program/program.h"
 
+#include <set>
+
 namespace strata::program {
 namespace {
 
@@ -96,6 +98,33 @@ std::string OperatorName(const std::string& op) {
   // __and__, __lshift__ ... are whole names; only a single underscore marks an in-place form.
   if (name.size() > 1 && name.ends_with('_') && !name.ends_with("__")) name.pop_back();
   return name;
+}
+
+std::vector<CallId> InitSlice(const Program& program, ValueId value) {
+  std::multimap<int32_t, CallId> writers;  // storage -> calls that wrote to it
+  for (const Call& call : program.init_calls) {
+    for (ValueId id : call.mutated) writers.emplace(program.value(id).storage, call.id);
+  }
+  std::set<CallId> slice;
+  std::set<ValueId> seen;
+  std::vector<ValueId> todo = {value};
+  if (program.value(value).init_producer == kNoId) return {};
+  while (!todo.empty()) {
+    const ValueId id = todo.back();
+    todo.pop_back();
+    if (!seen.insert(id).second) continue;
+    const Value& v = program.value(id);
+    std::vector<CallId> makers;
+    if (v.init_producer != kNoId) makers.push_back(v.init_producer);
+    const auto [begin, end] = writers.equal_range(v.storage);
+    for (auto it = begin; it != end; ++it) makers.push_back(it->second);
+    for (CallId maker : makers) {
+      if (!slice.insert(maker).second) continue;
+      const std::vector<ValueId> reads = Reads(program.init_calls.at(static_cast<size_t>(maker)));
+      todo.insert(todo.end(), reads.begin(), reads.end());
+    }
+  }
+  return {slice.begin(), slice.end()};
 }
 
 std::vector<ValueId> Reads(const Call& call) {

@@ -34,8 +34,19 @@ using ModuleId = int32_t;      // index into Program::modules
 inline constexpr int32_t kNoId = -1;
 
 enum class DType : uint8_t {
-  kFloat64, kFloat32, kFloat16, kBFloat16, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool,
-  kComplex64, kComplex128, kOther,
+  kFloat64,
+  kFloat32,
+  kFloat16,
+  kBFloat16,
+  kInt64,
+  kInt32,
+  kInt16,
+  kInt8,
+  kUInt8,
+  kBool,
+  kComplex64,
+  kComplex128,
+  kOther,
 };
 // "fp32", "bf16", "i64", "bool", ... as bundle file names spell it.
 const char* ShortName(DType dtype);
@@ -103,18 +114,29 @@ struct Value {
 // One operator argument, as structured as the schema has it.
 struct Argument {
   enum class Kind : uint8_t {
-    kNone, kValue, kBool, kInt, kDouble, kComplex, kString, kDType, kLayout, kDevice, kMemoryFormat,
-    kGenerator, kList,
+    kNone,
+    kValue,
+    kBool,
+    kInt,
+    kDouble,
+    kComplex,
+    kString,
+    kDType,
+    kLayout,
+    kDevice,
+    kMemoryFormat,
+    kGenerator,
+    kList,
   };
   Kind kind = Kind::kNone;
-  ValueId value = kNoId;         // kValue
-  bool boolean = false;          // kBool
-  int64_t integer = 0;           // kInt
-  double real = 0, imag = 0;     // kDouble, kComplex
-  DType dtype = DType::kOther;   // kDType
-  std::string text;              // kString, kLayout ("torch.strided"), kDevice ("cpu", "cuda"),
-                                 // kMemoryFormat ("torch.channels_last")
-  std::vector<Argument> items;   // kList
+  ValueId value = kNoId;        // kValue
+  bool boolean = false;         // kBool
+  int64_t integer = 0;          // kInt
+  double real = 0, imag = 0;    // kDouble, kComplex
+  DType dtype = DType::kOther;  // kDType
+  std::string text;             // kString, kLayout ("torch.strided"), kDevice ("cpu", "cuda"),
+                                // kMemoryFormat ("torch.channels_last")
+  std::vector<Argument> items;  // kList
 
   bool operator==(const Argument&) const = default;
   static Argument None() { return {}; }
@@ -157,12 +179,12 @@ struct Call {
   std::string op;        // "aten::linear" (name without overload)
   std::string overload;  // "", "Tensor", "int", ...
   std::vector<NamedArgument> args;
-  std::vector<ValueId> results;   // kNoId where undefined; a Tensor[] result is flattened
-  bool result_is_list = false;    // the schema returns Tensor[]
-  bool result_is_tuple = false;   // the schema returns more than one tensor
-  std::vector<ValueId> mutated;   // old ids that it wrote; parallel to `mutated_to`
+  std::vector<ValueId> results;  // kNoId where undefined; a Tensor[] result is flattened
+  bool result_is_list = false;   // the schema returns Tensor[]
+  bool result_is_tuple = false;  // the schema returns more than one tensor
+  std::vector<ValueId> mutated;  // old ids that it wrote; parallel to `mutated_to`
   std::vector<ValueId> mutated_to;
-  InvocationId scope = kNoId;     // innermost module invocation it ran in; kNoId only in init_calls
+  InvocationId scope = kNoId;  // innermost module invocation it ran in; kNoId only in init_calls
   std::vector<Frame> frames;
   uint32_t marks = 0;
 };
@@ -171,9 +193,9 @@ struct Call {
 struct Tree {
   enum class Kind : uint8_t { kTensor, kNone, kTuple, kList, kDict, kDataclass, kLiteral, kOpaque };
   Kind kind = Kind::kNone;
-  ValueId value = kNoId;           // kTensor
-  std::string text;                // kLiteral: Python literal; kDataclass, kOpaque: qualified class name
-  std::vector<std::string> keys;   // kDict, kDataclass: parallel to items (dict keys as Python literals)
+  ValueId value = kNoId;          // kTensor
+  std::string text;               // kLiteral: Python literal; kDataclass, kOpaque: qualified class name
+  std::vector<std::string> keys;  // kDict, kDataclass: parallel to items (dict keys as Python literals)
   std::vector<Tree> items;
 };
 
@@ -192,8 +214,8 @@ struct Module {
   std::string qualified_class;     // "torch.nn.modules.linear.Linear", "model.CausalSelfAttention"
   std::string file;                // where the class is defined ("" for C)
   int32_t line = 0;
-  bool is_torch_nn = false;        // the class lives in torch.nn
-  bool is_container = false;       // Sequential, ModuleList, ModuleDict (or a subclass without its own forward)
+  bool is_torch_nn = false;   // the class lives in torch.nn
+  bool is_container = false;  // Sequential, ModuleList, ModuleDict (or a subclass without its own forward)
   bool training = false;
   std::vector<std::pair<std::string, ValueId>> parameters;  // own, by attribute name
   std::vector<std::pair<std::string, ValueId>> buffers;     // own, by attribute name
@@ -206,10 +228,10 @@ struct Module {
 
 struct Invocation {
   InvocationId id = kNoId;
-  InvocationId parent = kNoId;   // kNoId for invocation 0
+  InvocationId parent = kNoId;  // kNoId for invocation 0
   ModuleId module = kNoId;
-  CallId begin = 0, end = 0;     // its calls are calls[begin, end), nested invocations included
-  std::vector<Tree> args;        // positional
+  CallId begin = 0, end = 0;  // its calls are calls[begin, end), nested invocations included
+  std::vector<Tree> args;     // positional
   std::vector<std::pair<std::string, Tree>> kwargs;
   std::vector<std::string> parameter_names;  // of forward, without self: {"x", "mask"}
   Tree output;
@@ -238,6 +260,10 @@ bool Encloses(const Program& program, InvocationId ancestor, InvocationId scope)
 // "aten::linear" -> "linear"; in-place forms lose the underscore: "aten::relu_" -> "relu".
 // Names that end in an underscore by themselves (none in ATen's public set) are not expected.
 std::string OperatorName(const std::string& op);
+// The source's own formula for a buffer or constant with init_producer: the init calls that made it,
+// ascending, those included that wrote to memory it was made from (`pe[:, 0::2] = torch.sin(...)` writes
+// through a view). Empty without init_producer.
+std::vector<CallId> InitSlice(const Program& program, ValueId value);
 // All values that `call` reads, in argument order, lists flattened.
 std::vector<ValueId> Reads(const Call& call);
 

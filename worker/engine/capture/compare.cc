@@ -1,0 +1,1 @@
+#include "worker/engine/capture/capture.h"

@@ -1,0 +1,80 @@
+#include <Python.h>
+#include <frameobject.h>
+
+#include "worker/engine/capture/frames.h"
+
+#include <string_view>
+
+namespace strata::capture::frames {
+namespace {
+
+struct Activation {
+  PyFrameObject* frame;  // borrowed: alive while it is on the stack
+  int32_t serial;
+};
+
+std::vector<Activation> stack;
+int32_t next_serial = 0;
+
+int Profile(PyObject*, PyFrameObject* frame, int what, PyObject*) {
+  if (what == PyTrace_CALL) {
+    stack.push_back({frame, next_serial++});
+  } else if (what == PyTrace_RETURN) {
+    // Activations older than Install() return too; they are not on the stack.
+    if (!stack.empty() && stack.back().frame == frame) stack.pop_back();
+  }
+  return 0;
+}
+
+std::string Text(PyObject* unicode) {
+  const char* text = unicode ? PyUnicode_AsUTF8(unicode) : nullptr;
+  if (!text) PyErr_Clear();
+  return text ? text : "";
+}
+
+bool IsMachinery(std::string_view file) {
+  constexpr std::string_view kFiles[] = {
+      "torch/nn/modules/module.py", "torch/utils/_device.py",     "torch/overrides.py",
+      "torch/_jit_internal.py",     "torch/utils/_contextlib.py", "strata_capture/recording.py",
+  };
+  for (std::string_view suffix : kFiles) {
+    if (file.ends_with(suffix)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void Install() {
+  stack.clear();
+  next_serial = 0;
+  PyEval_SetProfile(Profile, nullptr);
+}
+
+void Uninstall() {
+  PyEval_SetProfile(nullptr, nullptr);
+  stack.clear();
+}
+
+size_t Depth() { return stack.size(); }
+
+std::vector<program::Frame> Since(size_t depth) {
+  std::vector<program::Frame> frames;
+  const PyGILState_STATE gil = PyGILState_Ensure();
+  for (size_t i = depth; i < stack.size(); ++i) {
+    PyCodeObject* code = PyFrame_GetCode(stack[i].frame);
+    program::Frame frame;
+    frame.file = Text(code->co_filename);
+    if (!IsMachinery(frame.file)) {
+      frame.function = Text(code->co_name);
+      frame.line = PyFrame_GetLineNumber(stack[i].frame);
+      frame.serial = stack[i].serial;
+      frames.push_back(std::move(frame));
+    }
+    Py_DECREF(code);
+  }
+  PyGILState_Release(gil);
+  return frames;
+}
+
+}  // namespace strata::capture::frames

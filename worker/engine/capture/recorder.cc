@@ -1,0 +1,360 @@
+#include <Python.h>
+
+#include "worker/engine/capture/recorder.h"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <string_view>
+
+#include "ATen/core/dispatch/Dispatcher.h"
+#include "ATen/core/enum_tag.h"
+#include "ATen/core/grad_mode.h"
+#include "ATen/ops/alias.h"
+#include "worker/engine/capture/arguments.h"
+#include "worker/engine/capture/frames.h"
+#include "worker/engine/program/plumbing.h"
+
+namespace strata::capture {
+namespace {
+
+using program::Argument;
+using program::Call;
+using program::CallId;
+using program::kNoId;
+using program::ValueId;
+using program::ValueKind;
+
+Recorder* current = nullptr;
+
+template <size_t N>
+bool IsOneOf(std::string_view name, const std::string_view (&names)[N]) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+// Operators that overwrite `self` without looking at it.
+bool OverwritesSelf(std::string_view op) {
+  constexpr std::string_view kNames[] = {
+      "aten::copy_",      "aten::fill_",   "aten::zero_",      "aten::index_put_", "aten::normal_",
+      "aten::uniform_",   "aten::random_", "aten::bernoulli_", "aten::set_",       "aten::exponential_",
+      "aten::geometric_", "aten::cauchy_", "aten::log_normal_"};
+  return IsOneOf(op, kNames);
+}
+
+// Metadata only: no element changes, though the schema says that they write.
+bool ChangesOnlyMetadata(std::string_view op) {
+  constexpr std::string_view kNames[] = {"aten::detach_",   "aten::squeeze_",      "aten::unsqueeze_",
+                                         "aten::t_",        "aten::transpose_",    "aten::swapaxes_",
+                                         "aten::swapdims_", "aten::as_strided_",   "aten::rename_",
+                                         "aten::resize_",   "aten::requires_grad_"};
+  return IsOneOf(op, kNames);
+}
+
+bool MakesUnwrittenMemory(const std::string& op) {
+  constexpr std::string_view kNames[] = {"empty",     "empty_like",        "empty_strided",
+                                         "new_empty", "new_empty_strided", "empty_permuted"};
+  return op.starts_with("aten::") && IsOneOf(program::OperatorName(op), kNames);
+}
+
+const Argument* FindArgument(const Call& call, std::string_view name) {
+  for (const auto& argument : call.args) {
+    if (argument.name == name) return &argument.value;
+  }
+  return nullptr;
+}
+
+// Operators tagged as random draw nothing when their own arguments switch it off (dropout in eval).
+bool DrawsNothing(const Call& call) {
+  for (const char* name : {"train", "training"}) {
+    const Argument* a = FindArgument(call, name);
+    if (a && a->kind == Argument::Kind::kBool && !a->boolean) return true;
+  }
+  const bool named_dropout = call.op.find("dropout") != std::string::npos;
+  for (const char* name : {"dropout", "dropout_p", "p"}) {
+    const Argument* a = FindArgument(call, name);
+    if (!a || (*name == 'p' && !named_dropout)) continue;
+    if (a->kind == Argument::Kind::kDouble && a->real == 0) return true;
+  }
+  return false;
+}
+
+uint32_t MarksOf(const c10::OperatorHandle& handle, const Call& call) {
+  uint32_t marks = 0;
+  if (handle.hasTag(at::Tag::nondeterministic_seeded) && !DrawsNothing(call)) marks |= program::kRandom;
+  if (handle.hasTag(at::Tag::data_dependent_output)) marks |= program::kDataDependent;
+  if (!call.op.starts_with("aten::")) marks |= program::kOpaque;
+  return marks;
+}
+
+void Replace(Argument& argument, ValueId from, ValueId to) {
+  if (argument.kind == Argument::Kind::kValue && argument.value == from) argument.value = to;
+  for (Argument& item : argument.items) Replace(item, from, to);
+}
+
+int64_t VersionOf(const at::Tensor& tensor) {
+  return tensor.is_inference() ? 0 : static_cast<int64_t>(tensor._version());
+}
+
+}  // namespace
+
+// A tensor argument between start and end of a call.
+struct Recorder::Touched {
+  WeakTensor impl;
+  ValueId id;
+  bool writes;     // the schema says so
+  bool undecided;  // unwritten memory through an aliasing argument: a read only if the result is a copy
+  int64_t version;
+};
+
+struct Recorder::Pending {
+  Call call;
+  std::vector<Touched> touched;
+  bool makes_unwritten = false;
+  bool only_metadata = false;
+  int exceptions = 0;
+};
+
+struct Recorder::Context : at::ObserverContext {
+  bool outermost = false;
+};
+
+Recorder::Recorder() = default;
+Recorder::~Recorder() { Stop(); }
+
+bool Recorder::Recording() const { return active_ && std::this_thread::get_id() == thread_; }
+
+void Recorder::Start(Phase phase) {
+  phase_ = phase;
+  thread_ = std::this_thread::get_id();
+  depth_ = 0;
+  current = this;
+  active_ = true;
+  frames::Install();
+  callback_ = at::addThreadLocalCallback(at::RecordFunctionCallback(&OnStart, &OnEnd)
+                                             .needsInputs(true)
+                                             .needsOutputs(true)
+                                             .scopes({at::RecordScope::FUNCTION}));
+}
+
+void Recorder::Stop() {
+  if (!active_) return;
+  at::removeCallback(callback_);
+  frames::Uninstall();
+  active_ = false;
+  current = nullptr;
+  pending_.reset();
+  scopes_.clear();
+}
+
+std::unique_ptr<at::ObserverContext> Recorder::OnStart(const at::RecordFunction& fn) {
+  Recorder* self = current;
+  if (!self || !self->Recording()) return nullptr;
+  // A FUNCTION record without a name is autograd.Function.apply: what it calls is still outermost.
+  const auto name = fn.operator_name();
+  if (!name) return nullptr;
+  auto context = std::make_unique<Context>();
+  context->outermost = self->depth_++ == 0;
+  if (context->outermost) {
+    try {
+      self->Begin(fn, *name);
+    } catch (const std::exception& e) {
+      self->pending_.reset();
+      self->program_.notes.push_back(name->name + " was not recorded: " + e.what());
+    }
+  }
+  return context;
+}
+
+void Recorder::OnEnd(const at::RecordFunction& fn, at::ObserverContext* context) {
+  Recorder* self = current;
+  if (!self || !context || !self->Recording()) return;
+  if (static_cast<Context*>(context)->outermost && self->pending_) {
+    try {
+      self->End(fn);
+    } catch (const std::exception& e) {
+      self->program_.notes.push_back(self->pending_->call.op + " was not recorded: " + e.what());
+    }
+    self->pending_.reset();
+  }
+  --self->depth_;
+}
+
+void Recorder::Begin(const at::RecordFunction& fn, const c10::OperatorName& name) {
+  const auto handle = c10::Dispatcher::singleton().findSchema(name);
+  if (!handle) return;
+  pending_ = std::make_unique<Pending>();
+  Call& call = pending_->call;
+  call.op = name.name;
+  call.overload = name.overload_name;
+  if (phase_ == Phase::kForward) {
+    call.scope = scopes_.empty() ? kNoId : scopes_.back().first;
+    call.frames = frames::Since(scopes_.empty() ? 0 : scopes_.back().second);
+  } else {
+    call.frames = frames::Since(0);
+    if (call.frames.size() > 1) call.frames.erase(call.frames.begin(), call.frames.end() - 1);
+  }
+  pending_->makes_unwritten = MakesUnwrittenMemory(call.op);
+  pending_->only_metadata = ChangesOnlyMetadata(call.op);
+  pending_->exceptions = std::uncaught_exceptions();
+
+  const auto& schema = handle->schema();
+  const auto inputs = fn.inputs();
+  for (size_t i = 0; i < inputs.size() && i < schema.arguments().size(); ++i) {
+    const c10::Argument& argument = schema.arguments()[i];
+    const bool write_only = argument.is_out() || (i == 0 && OverwritesSelf(call.op));
+    const IdentifyTensor read = [&](const at::Tensor& t) { return ReadArgument(t, argument, write_only); };
+    program::NamedArgument named;
+    named.name = argument.name();
+    named.schema_type = SchemaType(argument);
+    named.kwarg_only = argument.kwarg_only();
+    named.value = ToArgument(inputs[i], *argument.real_type(), read);
+    if (argument.default_value()) {
+      named.is_default = ToArgument(*argument.default_value(), *argument.real_type(), read) == named.value;
+    }
+    call.args.push_back(std::move(named));
+  }
+  call.marks = MarksOf(*handle, call);
+}
+
+ValueId Recorder::ReadArgument(const at::Tensor& tensor, const c10::Argument& schema, bool write_only) {
+  ValueId id = Identify(tensor);
+  const bool writes = schema.alias_info() && schema.alias_info()->isWrite();
+  const bool aliases = schema.alias_info() && (!writes || pending_->only_metadata);
+  bool undecided = false;
+  if (table_.IsUnwritten(tensor) && program_.value(id).kind != ValueKind::kConstant && !write_only) {
+    if (aliases) {
+      undecided = true;
+    } else {
+      id = MakeConstant(tensor);
+    }
+  }
+  if (phase_ == Phase::kForward && !write_only && !undecided) table_.Observe(id, tensor);
+  pending_->touched.push_back(
+      Touched{WeakTensor(tensor.getIntrusivePtr()), id, writes, undecided, VersionOf(tensor)});
+  return id;
+}
+
+ValueId Recorder::MakeConstant(const at::Tensor& tensor) {
+  const ValueId id = table_.Add(tensor, ValueKind::kConstant);
+  table_.Snapshot(id, tensor);
+  return id;
+}
+
+void Recorder::End(const at::RecordFunction& fn) {
+  if (std::uncaught_exceptions() > pending_->exceptions) return;  // the operator raised
+  if (phase_ == Phase::kForward && pending_->call.scope == kNoId) return;
+  Call& call = pending_->call;
+  call.id = static_cast<CallId>(calls().size());
+
+  std::vector<at::Tensor> results;
+  for (const c10::IValue& output : fn.outputs()) {
+    if (output.isList()) call.result_is_list = true;
+    // A result that is undefined (an optional one) keeps its place.
+    if (output.isTensor()) {
+      results.push_back(output.toTensor());
+    } else {
+      ForEachTensor(output, [&](const at::Tensor& t) { results.push_back(t); });
+    }
+  }
+  call.result_is_tuple = !call.result_is_list && results.size() > 1;
+  std::vector<int32_t> storages;
+  for (const at::Tensor& t : results) {
+    if (t.defined() && t.has_storage()) storages.push_back(table_.StorageId(t));
+  }
+  call.results.assign(results.size(), kNoId);
+  EndArguments(storages);
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i].defined()) call.results[i] = ResultValue(results[i], static_cast<int32_t>(i));
+  }
+  calls().push_back(std::move(call));
+}
+
+void Recorder::EndArguments(const std::vector<int32_t>& result_storages) {
+  Call& call = pending_->call;
+  for (Touched& touched : pending_->touched) {
+    const auto impl = touched.impl.lock();
+    if (!impl) continue;
+    const at::Tensor tensor{impl};
+    if (touched.undecided && tensor.has_storage()) {
+      const bool copied = std::find(result_storages.begin(), result_storages.end(),
+                                    table_.StorageId(tensor)) == result_storages.end();
+      if (copied) {
+        const ValueId constant = MakeConstant(tensor);
+        for (auto& argument : call.args) Replace(argument.value, touched.id, constant);
+        touched.id = constant;
+      }
+    }
+    const bool wrote = touched.writes || VersionOf(tensor) != touched.version;
+    if (!wrote || std::find(call.mutated.begin(), call.mutated.end(), touched.id) != call.mutated.end())
+      continue;
+    if (!pending_->only_metadata) table_.SetUnwritten(tensor, false);
+    call.marks |= program::kMutates;
+    call.mutated.push_back(touched.id);
+    const auto index = static_cast<int32_t>(call.results.size() + call.mutated_to.size());
+    call.mutated_to.push_back(NewResult(tensor, index, /*repoint=*/true));
+  }
+}
+
+ValueId Recorder::NewResult(const at::Tensor& tensor, int32_t index, bool repoint) {
+  const ValueId id =
+      repoint ? table_.Add(tensor, ValueKind::kResult) : table_.AddBeside(tensor, ValueKind::kResult);
+  program::Value& value = program_.values[static_cast<size_t>(id)];
+  (phase_ == Phase::kInit ? value.init_producer : value.producer) = pending_->call.id;
+  (phase_ == Phase::kInit ? value.init_result_index : value.result_index) = index;
+  return id;
+}
+
+ValueId Recorder::ResultValue(const at::Tensor& tensor, int32_t index) {
+  Call& call = pending_->call;
+  const ValueId before = table_.Find(tensor);
+  if (before == kNoId) {
+    const ValueId id = NewResult(tensor, index, /*repoint=*/true);
+    if (pending_->makes_unwritten) table_.SetUnwritten(tensor, true);
+    return id;
+  }
+  if (std::find(call.mutated_to.begin(), call.mutated_to.end(), before) != call.mutated_to.end()) {
+    program::Value& value = program_.values[static_cast<size_t>(before)];
+    (phase_ == Phase::kInit ? value.init_result_index : value.result_index) = index;
+    return before;
+  }
+  // The operator handed an argument back. Plumbing (contiguous, to) then did nothing and its result is
+  // nobody's; of anything else (dropout in eval) later readers read the result.
+  const bool repoint = program::ClassifyName(program::OperatorName(call.op)) != program::OpClass::kPlumbing;
+  const ValueId after = NewResult(tensor, index, repoint);
+  if (repoint) renamed_[tensor.unsafeGetTensorImpl()] = {before, after, call.id};
+  return after;
+}
+
+ValueId Recorder::Identify(const at::Tensor& tensor) {
+  const ValueId known = table_.Find(tensor);
+  if (known == kNoId) return table_.Add(tensor, ValueKind::kConstant);
+  program::Value& value = program_.values[static_cast<size_t>(known)];
+  const bool from_construction = value.kind == ValueKind::kResult && value.producer == kNoId;
+  // A plain attribute, made while the model was built.
+  if (phase_ == Phase::kForward && from_construction) value.kind = ValueKind::kConstant;
+  return known;
+}
+
+ValueId Recorder::IdentifyOutput(const at::Tensor& tensor) {
+  ValueId id = Identify(tensor);
+  if (table_.IsUnwritten(tensor) && program_.value(id).kind != ValueKind::kConstant)
+    id = MakeConstant(tensor);
+  table_.Observe(id, tensor);
+  return id;
+}
+
+std::optional<at::Tensor> Recorder::Separate(const at::Tensor& tensor) {
+  const auto found = renamed_.find(tensor.unsafeGetTensorImpl());
+  if (found == renamed_.end() || scopes_.empty()) return std::nullopt;
+  const Rename rename = found->second;
+  const bool inside = rename.call >= program_.invocations[static_cast<size_t>(scopes_.back().first)].begin;
+  if (!inside || table_.Find(tensor) != rename.after) return std::nullopt;
+  renamed_.erase(found);
+  const at::DisableRecordFunctionGuard quiet;
+  at::Tensor twin = at::alias(tensor);
+  table_.Point(twin, rename.after);
+  table_.Point(tensor, rename.before);
+  return twin;
+}
+
+}  // namespace strata::capture
