@@ -1,6 +1,7 @@
 """verify_step.py and extract_ops.py on a good step and on the same step with one thing wrong."""
 
 import json
+import re
 import tempfile
 import unittest
 
@@ -213,6 +214,15 @@ class Coverage(Step):
         report = self.coverage(original=unread)
         self.assertEqual(report["status"], "FULL_COVERAGE")
         self.assertEqual(report["plumbing"]["sin"], 2)
+
+
+class Table(unittest.TestCase):
+    def test_the_table_of_plumbing_is_the_engines(self):
+        source = (hand_made.SCRIPTS.parents[1] / "program" / "plumbing.cc").read_text(encoding="utf-8")
+        for name, table in (("kPlumbingNames", extract_ops.PLUMBING), ("kArithmeticNames", extract_ops.ARITHMETIC)):
+            with self.subTest(name):
+                entries = re.search(name + r"\[\] = \{(.*?)\};", source, re.DOTALL).group(1)
+                self.assertEqual(set(re.findall(r'"(\w+)"', entries)), set(table))
 
 
 if __name__ == "__main__":

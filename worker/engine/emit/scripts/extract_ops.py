@@ -48,7 +48,7 @@ import torch  # noqa: E402
 # Operators that may run outside the children, by name without overload and in-place underscore.
 ARITHMETIC = frozenset("add div divide mul multiply neg negative rsub sub subtract true_divide".split())
 PLUMBING = frozenset("""
-    _local_scalar_dense _reshape_alias _to_copy _unsafe_view alias arange broadcast_to cat chunk clone concat
+    _local_scalar_dense _to_copy _unsafe_view alias arange broadcast_to cat chunk clone concat
     concatenate contiguous copy detach empty empty_like expand expand_as fill flatten flip full full_like hstack
     is_nonzero item lift lift_fresh mT moveaxis movedim narrow new_empty new_full new_ones new_zeros numpy_T ones
     ones_like permute repeat reshape reshape_as roll row_stack scalar_tensor select slice split
