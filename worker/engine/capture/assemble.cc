@@ -38,11 +38,15 @@ void VisitCall(Call& call, const Visit& visit) {
 
 // Every mention of a value, in the order in which people read a Program.
 void VisitProgram(Program& program, const Visit& visit) {
-  for (const ValueKind kind : {ValueKind::kInput, ValueKind::kParameter, ValueKind::kBuffer}) {
-    for (Value& value : program.values) {
-      ValueId id = value.id;
-      if (value.kind == kind) visit(id);
-    }
+  for (size_t i = 0; i < program.values.size(); ++i) {
+    ValueId id = program.values[i].id;
+    if (program.values[i].kind == ValueKind::kInput) visit(id);
+  }
+  for (auto& module : program.modules) {
+    for (auto& [name, id] : module.parameters) visit(id);
+  }
+  for (auto& module : program.modules) {
+    for (auto& [name, id] : module.buffers) visit(id);
   }
   for (Call& call : program.init_calls) VisitCall(call, visit);
   for (Call& call : program.calls) VisitCall(call, visit);
@@ -50,10 +54,6 @@ void VisitProgram(Program& program, const Visit& visit) {
     for (Tree& tree : invocation.args) VisitTree(tree, visit);
     for (auto& [name, tree] : invocation.kwargs) VisitTree(tree, visit);
     VisitTree(invocation.output, visit);
-  }
-  for (auto& module : program.modules) {
-    for (auto& [name, id] : module.parameters) visit(id);
-    for (auto& [name, id] : module.buffers) visit(id);
   }
 }
 
@@ -130,6 +130,52 @@ void RenumberValues(Program& program) {
   program.values = std::move(values);
 }
 
+// torch.tensor() leaves a trail of calls on memory that it fills unseen; what reads the tensor reads a
+// constant instead. The trail goes.
+void DropUnwrittenTrails(Program& program, const std::vector<bool>& unwritten) {
+  std::set<ValueId> used;
+  for (auto& invocation : program.invocations) {
+    const Visit use = [&](ValueId& id) { used.insert(id); };
+    for (Tree& tree : invocation.args) VisitTree(tree, use);
+    for (auto& [name, tree] : invocation.kwargs) VisitTree(tree, use);
+    VisitTree(invocation.output, use);
+  }
+  const auto is_trail = [&](const Call& call) {
+    bool any = false;
+    for (const auto* ids : {&call.results, &call.mutated_to}) {
+      for (ValueId id : *ids) {
+        if (id == kNoId) continue;
+        any = true;
+        if (used.contains(id) || !unwritten[static_cast<size_t>(program.value(id).storage)]) return false;
+      }
+    }
+    return any;
+  };
+  std::vector<bool> dropped(program.calls.size());
+  for (size_t i = program.calls.size(); i-- > 0;) {
+    dropped[i] = is_trail(program.calls[i]);
+    if (dropped[i]) continue;
+    for (ValueId id : Reads(program.calls[i])) used.insert(id);
+  }
+  std::vector<CallId> renumbered(program.calls.size() + 1);
+  std::vector<Call> kept;
+  for (size_t i = 0; i < program.calls.size(); ++i) {
+    renumbered[i] = static_cast<CallId>(kept.size());
+    if (dropped[i]) continue;
+    program.calls[i].id = renumbered[i];
+    kept.push_back(std::move(program.calls[i]));
+  }
+  renumbered.back() = static_cast<CallId>(kept.size());
+  program.calls = std::move(kept);
+  for (Value& value : program.values) {
+    if (value.producer != kNoId) value.producer = renumbered[static_cast<size_t>(value.producer)];
+  }
+  for (auto& invocation : program.invocations) {
+    invocation.begin = renumbered[static_cast<size_t>(invocation.begin)];
+    invocation.end = renumbered[static_cast<size_t>(invocation.end)];
+  }
+}
+
 void FinishFrames(Program& program, const LineTargets& targets) {
   std::unordered_map<int32_t, int32_t> serials;
   const auto finish = [&](std::vector<Call>& calls) {
@@ -153,6 +199,7 @@ Program Assemble(Program raw, const std::vector<bool>& unwritten, const LineTarg
   for (Value& value : raw.values) {
     if (value.kind == ValueKind::kParameter) value.init_producer = kNoId;
   }
+  DropUnwrittenTrails(raw, unwritten);
   RenumberValues(raw);
   FinishFrames(raw, targets);
   return raw;

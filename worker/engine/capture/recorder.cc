@@ -191,7 +191,6 @@ void Recorder::Begin(const at::RecordFunction& fn, const c10::OperatorName& name
     call.frames = frames::Since(scopes_.empty() ? 0 : scopes_.back().second);
   } else {
     call.frames = frames::Since(0);
-    if (call.frames.size() > 1) call.frames.erase(call.frames.begin(), call.frames.end() - 1);
   }
   pending_->makes_unwritten = MakesUnwrittenMemory(call.op);
   pending_->only_metadata = ChangesOnlyMetadata(call.op);
@@ -228,7 +227,13 @@ ValueId Recorder::ReadArgument(const at::Tensor& tensor, const c10::Argument& sc
       id = MakeConstant(tensor);
     }
   }
-  if (phase_ == Phase::kForward && !write_only && !undecided) table_.Observe(id, tensor);
+  if (!write_only && !undecided) {
+    if (phase_ == Phase::kForward) {
+      table_.Observe(id, tensor);
+    } else if (program_.value(id).kind == ValueKind::kConstant && program_.value(id).data.empty()) {
+      table_.Snapshot(id, tensor);
+    }
+  }
   pending_->touched.push_back(
       Touched{WeakTensor(tensor.getIntrusivePtr()), id, writes, undecided, VersionOf(tensor)});
   return id;
