@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -37,6 +38,14 @@ bool ReadStat(pid_t pid, Stat& stat) {
   if (ReadProc(path, text, sizeof text) == 0) return false;
   const char* after_name = strrchr(text, ')');  // the name itself may contain anything
   return after_name != nullptr && sscanf(after_name + 1, " %c %d", &stat.state, &stat.parent) == 2;
+}
+
+// The bytes of a line "NAME   123 kB"; -1 where there is none.
+int64_t KibibytesField(const char* path, const char* name) {
+  char text[4096];
+  if (ReadProc(path, text, sizeof text) == 0) return -1;
+  const char* line = strstr(text, name);
+  return line == nullptr ? -1 : strtoll(line + strlen(name), nullptr, 10) * 1024;
 }
 
 }  // namespace
@@ -75,14 +84,13 @@ int64_t ResidentBytes(pid_t pid) {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
-int64_t AvailableMemoryBytes() {
-  char text[4096];
-  if (ReadProc("/proc/meminfo", text, sizeof text) == 0) return -1;
-  const char* line = strstr(text, "MemAvailable:");
-  long long kib = 0;
-  if (line == nullptr || sscanf(line, "MemAvailable: %lld kB", &kib) != 1) return -1;
-  return kib * 1024;
+int64_t ProportionalBytes(pid_t pid) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
+  return std::max<int64_t>(KibibytesField(path, "\nPss:"), 0);
 }
+
+int64_t AvailableMemoryBytes() { return KibibytesField("/proc/meminfo", "\nMemAvailable:"); }
 
 bool KillAllDescendants(std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;

@@ -18,6 +18,10 @@ std::vector<pid_t> Descendants(pid_t root);
 // Resident set of one process in bytes; 0 when it is gone.
 int64_t ResidentBytes(pid_t pid);
 
+// The same with every shared page divided among those who share it: right for a parent and its forks, whose
+// resident sets overlap. Walks the page tables, milliseconds for a large process.
+int64_t ProportionalBytes(pid_t pid);
+
 // What the machine can still give without swapping, in bytes (MemAvailable); -1 where unknown.
 int64_t AvailableMemoryBytes();
 

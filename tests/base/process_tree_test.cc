@@ -56,6 +56,23 @@ TEST(ProcessTree, ResidentBytesSeesTouchedMemory) {
   EXPECT_EQ(ResidentBytes(-7), 0);
 }
 
+TEST(ProcessTree, ProportionalBytesDividesWhatAForkShares) {
+  constexpr size_t kBytes = 64 << 20;
+  void* memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  memset(memory, 1, kBytes);
+  const int64_t alone = ProportionalBytes(getpid());
+  EXPECT_GT(alone, 60 << 20);
+  const pid_t child = fork();
+  if (child == 0) {
+    while (true) pause();
+  }
+  EXPECT_LT(ProportionalBytes(getpid()) + ProportionalBytes(child), alone + (32 << 20));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  munmap(memory, kBytes);
+}
+
 TEST(ProcessTree, AvailableMemoryIsKnownHere) { EXPECT_GT(AvailableMemoryBytes(), 0); }
 
 }  // namespace

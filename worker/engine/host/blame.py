@@ -29,7 +29,8 @@ class UserError(Exception):
 
 def describe(error):
     """The result message for `error`."""
-    result = {"status": "raised", "error_type": type_name(error), "file": "", "line": 0, "traceback": ""}
+    result = {"status": "raised", "error_type": type_name(error), "file": "", "line": 0, "traceback": "",
+              "exit_code": 1 if stage == "main" else 0}
     if isinstance(error, UserError):
         result.update(error_type=error.error_type, message=text_of(error), file=os.path.basename(user_file),
                       line=error.line or function_line(error.function))
@@ -52,7 +53,7 @@ def describe(error):
 
 def message_for(error, result):
     name = os.path.basename(user_file)
-    at = f"{result['file']}:{result['line']}" if result["file"] else name
+    at = f"{result['file'] or name}:{result['line']}" if result["line"] else result["file"] or name
     text = text_of(error)
     if result["status"] == "exited":
         return f"{where()} ended the process with sys.exit({error.code!r}) at {at}; a model must return"[:MAX_TEXT]

@@ -56,7 +56,7 @@ def compile_user_file(path):
         line = text[:text.index(b"\0")].count(b"\n") + 1
         raise blame.UserError(f"{name} is not Python source: it contains zero bytes; submit a text file", line=line,
                               error_type="SyntaxError")
-    return compile(text, path, "exec", dont_inherit=True)
+    return call_user(compile, text, path, "exec", dont_inherit=True)
 
 
 def load_module(path):
@@ -341,11 +341,12 @@ def prepare_process(request, trace_fd):
     # Where the runner stands when it crashes, hangs or leaves: the parent reads it from this pipe.
     faulthandler.enable(file=trace_fd, all_threads=False)
     faulthandler.register(signal.SIGUSR1, file=trace_fd, all_threads=False)
-    really_exit = os._exit
+    really_exit, runner = os._exit, os.getpid()
 
     def exit_with_trace(status):
-        with contextlib.suppress(Exception):
-            faulthandler.dump_traceback(file=trace_fd, all_threads=False)
+        if os.getpid() == runner:
+            with contextlib.suppress(Exception):
+                faulthandler.dump_traceback(file=trace_fd, all_threads=False)
         really_exit(status)
 
     os._exit = exit_with_trace

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/capped_text.h"
@@ -26,7 +27,8 @@ using Cause = ChildEnd::Cause;
 
 constexpr milliseconds kPollInterval{20};
 constexpr int kPollsPerScan = 5;  // looking for new processes costs a walk over /proc
-constexpr milliseconds kTracePatience{200};
+constexpr milliseconds kTracePatience{300};
+constexpr milliseconds kTracePause{10};
 constexpr milliseconds kKillPatience{10000};
 constexpr size_t kMaxTraceBytes = 64 << 10;
 // Below this the machine itself is in danger: whoever holds much is killed, and at a quarter of it anyone.
@@ -73,10 +75,9 @@ class Watch {
     if (const auto broken = BrokenByVolume()) return broken;
     if (Clock::now() < next_look_) return std::nullopt;
     next_look_ = Clock::now() + kPollInterval / 2;
-    if (polls_++ % kPollsPerScan == 0) descendants_ = Descendants(child_.pid);
-    if (static_cast<int>(descendants_.size()) + 1 > limits_.processes) return Cause::kProcesses;
-    int64_t resident = ResidentBytes(child_.pid);
-    for (const pid_t pid : descendants_) resident += ResidentBytes(pid);
+    if (polls_++ % kPollsPerScan == 0) descendants_ = Descendants(getpid());
+    if (static_cast<int>(descendants_.size()) > limits_.processes) return Cause::kProcesses;
+    const int64_t resident = UsedBytes();
     end_.peak_rss_bytes = std::max(end_.peak_rss_bytes, resident);
     if (resident > limits_.memory_bytes) return Cause::kMemory;
     const int64_t available = AvailableMemoryBytes();
@@ -85,6 +86,16 @@ class Watch {
       return Cause::kMachineMemory;
     }
     return std::nullopt;
+  }
+
+  // The resident sets, which count shared pages again in every fork; only where that is too much, exactly.
+  int64_t UsedBytes() const {
+    int64_t bytes = 0;
+    for (const pid_t pid : descendants_) bytes += ResidentBytes(pid);
+    if (bytes <= limits_.memory_bytes || descendants_.size() < 2) return bytes;
+    bytes = 0;
+    for (const pid_t pid : descendants_) bytes += ProportionalBytes(pid);
+    return bytes;
   }
 
   // Reads what there is; returns early when something came or closed.
@@ -131,9 +142,13 @@ class Watch {
   void AskForTrace() {
     syscall(SYS_tgkill, child_.pid, child_.pid, SIGUSR1);
     const Clock::time_point deadline = Clock::now() + kTracePatience;
-    const size_t before = end_.trace.size();
-    while (Clock::now() < deadline && end_.trace.size() == before && !Closed(child_.trace)) {
-      PollPipes(milliseconds(5));
+    size_t before = end_.trace.size();
+    bool speaking = false;  // it writes in many small pieces
+    while (Clock::now() < deadline && !Closed(child_.trace)) {
+      PollPipes(kTracePause);
+      const bool more = end_.trace.size() > std::exchange(before, end_.trace.size());
+      if (speaking && !more) return;
+      speaking = speaking || more;
       const int64_t available = AvailableMemoryBytes();
       if (available >= 0 && available < kMachineFloorBytes / 2) return;
     }
@@ -171,7 +186,7 @@ class Watch {
   ChildEnd end_;
   CappedText out_, err_;
   std::vector<int> closed_;
-  std::vector<pid_t> descendants_;
+  std::vector<pid_t> descendants_;  // of this process: the child and whatever it started, orphans too
   int polls_ = 0;
   Clock::time_point next_look_{};
   bool reaped_ = false;

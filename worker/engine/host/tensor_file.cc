@@ -210,9 +210,11 @@ absl::Status WriteTensorFile(const std::string& path, const TensorFile& file) tr
 }
 
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) try {
-  STRATA_ASSIGN_OR_RETURN(const std::shared_ptr<Mapping> mapping, Map(path));
-  absl::StatusOr<TensorFile> file = ReadMapped(mapping);
-  if (!file.ok()) return Annotate(file.status(), absl::StrCat(path, " is no valid tensor file"));
+  const auto mapping = Map(path);
+  absl::StatusOr<TensorFile> file = mapping.ok() ? ReadMapped(*mapping) : mapping.status();
+  if (absl::IsInvalidArgument(file.status())) {
+    return Annotate(file.status(), absl::StrCat(path, " is no valid tensor file"));
+  }
   return file;
 } catch (const std::exception& error) {
   return absl::InvalidArgumentError(absl::StrCat(path, " is no valid tensor file: ", error.what()));
