@@ -4,6 +4,7 @@
 //
 // "The numbers differ" is a result, not an error: a Status that is not ok means that no verdict exists.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "worker/engine/host/zygote.h"
 #include "worker/engine/plan/plan.h"
 #include "worker/engine/program/program.h"
+#include "worker/engine/verify/counting.h"
 
 namespace strata::verify {
 
@@ -23,25 +25,34 @@ struct Context {
   std::string scratch_dir;  // on a memory file system where there is one; each call cleans up after itself
 };
 
-// The schemas of docs/bundle_format.md, as JSON.
+// The schemas of docs/bundle_format.md, as JSON. File names in them are relative to the bundle.
 struct StepVerdict {
   bool pass = false;
   nlohmann::ordered_json verification_result;  // verification_result.json
   nlohmann::ordered_json coverage_report;      // coverage_report.json
-  host::RunOutcome failure;                    // where a runner failed: what it said
+  host::RunOutcome failure;                    // where a runner failed: what it said; else status kOk
+  std::string reason;                          // one sentence when not `pass`
+};
+
+struct StepOptions {
+  int workloads = 1;             // of the component, see host::Trial
+  bool is_submission = false;    // original.py is the submitted model: an Inf in its output fails
+  // File stem of each child -> how many workloads its get_inputs() knows (1 where absent).
+  std::map<std::string, int> child_workloads;
 };
 
 // A step folder: original.py, refactored.py, children/, weight_map.json. Original and refactored run in
-// separate runners on the same weights and inputs, seeds 42 to 44, at each of the component's `workloads`
-// (get_inputs(workload=k), see host::Trial; at least 1). Every recorded call outside the children is
-// held against the plumbing table.
+// separate runners on the same weights and inputs, seeds 42 to 44, at each of the component's workloads.
+// Every recorded call outside the children is held against the plumbing table. `step_dir` is absolute and
+// ends in steps/STEP.
 absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string& step_dir,
-                                       int workloads);
+                                       const StepOptions& options);
 
-// `python FILE` in a runner prints PASS and exits 0.
+// `python FILE` in a runner prints PASS and exits 0; with `by_import` (a source that has its own
+// __main__) run_tests() is called instead.
 struct FileVerdict {
   bool pass = false;
-  std::string message;
+  std::string message;  // "" when it passed
   host::RunOutcome outcome;
 };
 FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_import);
@@ -50,23 +61,23 @@ struct CompositionVerdict {
   bool pass = false;
   double max_difference = 0;
   bool bit_exact = false;
-  nlohmann::ordered_json details;
-  host::RunOutcome failure;
+  int script_exit_code = 0;
+  std::string reason;              // one sentence when not `pass`
+  nlohmann::ordered_json details;  // the fields of verification_result.json
+  host::RunOutcome failure;        // where a runner failed, else status kOk
 };
 // ComposedModel of verification/composition_test.py in one runner against the submitted model's file in
-// another, tolerances of the composition; and the script itself as anyone would run it.
+// another, tolerances of the composition; and the script itself as anyone would run it. `weight_map`:
+// state_dict key of the submitted model -> key of ComposedModel.
 absl::StatusOr<CompositionVerdict> VerifyComposition(const Context& context, const std::string& bundle_dir,
-                                                     const std::string& model_file);
+                                                     const std::string& model_file,
+                                                     const std::map<std::string, std::string>& weight_map);
 
-// How often each counted operator ran, by the counting rule of docs/bundle_format.md.
-struct OperatorCounts {
-  std::vector<std::pair<std::string, int64_t>> counted;   // name -> executions, sorted by name
-  std::vector<std::pair<std::string, int64_t>> plumbing;  // listed, never counted
-};
-OperatorCounts CountOperators(const program::Program& program);
-
-// coverage_summary.json.
+// coverage_summary.json. `tree`: decomposition_tree.json, for the kernels' workloads and counts.
 absl::StatusOr<nlohmann::ordered_json> CoverageSummary(const Context& context, const std::string& bundle_dir,
                                                        const std::string& model_file, const nlohmann::json& tree);
+
+// The `environment` of a verdict: {torch, python, device, numeric, isolation, engine_version}.
+nlohmann::ordered_json EnvironmentJson(const Context& context);
 
 }  // namespace strata::verify

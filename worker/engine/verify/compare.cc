@@ -1,0 +1,269 @@
+#include "worker/engine/verify/compare.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
+#include "worker/engine/host/tensor_file.h"
+
+namespace strata::verify {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr int64_t kChunk = int64_t{1} << 22;  // elements compared at once, in double
+
+// JSON has no NaN and no infinity.
+ordered_json Number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
+
+std::string DTypeName(const at::Tensor& tensor) {
+  static const std::pair<at::ScalarType, const char*> kNames[] = {
+      {at::kDouble, "torch.float64"}, {at::kFloat, "torch.float32"},  {at::kHalf, "torch.float16"},
+      {at::kBFloat16, "torch.bfloat16"}, {at::kLong, "torch.int64"},  {at::kInt, "torch.int32"},
+      {at::kShort, "torch.int16"},    {at::kChar, "torch.int8"},      {at::kByte, "torch.uint8"},
+      {at::kBool, "torch.bool"},      {at::kComplexFloat, "torch.complex64"}, {at::kComplexDouble, "torch.complex128"},
+  };
+  for (const auto& [type, name] : kNames) {
+    if (tensor.scalar_type() == type) return name;
+  }
+  return c10::toString(tensor.scalar_type());
+}
+
+struct Difference {
+  double max = 0, sum = 0;
+  bool close = true, bit_exact = true, nan = false, inf = false;
+  int64_t elements = 0;
+};
+
+// One chunk of floating values, both as double. NaN never passes, whatever the other side has.
+void CompareChunk(const at::Tensor& a, const at::Tensor& b, const Tolerance& tolerance, Difference& out) {
+  out.nan |= at::isnan(a).any().item<bool>() || at::isnan(b).any().item<bool>();
+  out.inf |= at::isinf(a).any().item<bool>() || at::isinf(b).any().item<bool>();
+  const at::Tensor difference = at::where(a.eq(b), at::zeros_like(a), a.sub(b).abs());
+  const at::Tensor bound = a.abs().mul(tolerance.rtol).add(tolerance.atol);
+  // Against an infinite bound everything would be close: an Inf has to meet the same Inf.
+  const at::Tensor close = a.eq(b).logical_or(difference.le(bound).logical_and(at::isfinite(a)));
+  out.close &= close.all().item<bool>();
+  const double max = difference.max().item<double>();
+  out.max = std::isnan(max) || std::isnan(out.max) ? std::numeric_limits<double>::quiet_NaN() : std::max(out.max, max);
+  out.sum += difference.sum().item<double>();
+}
+
+bool SameBytes(const at::Tensor& a, const at::Tensor& b) {
+  return std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0;
+}
+
+Difference CompareValues(const at::Tensor& original, const at::Tensor& refactored, const Tolerance& tolerance) {
+  at::Tensor a = original.resolve_conj().resolve_neg().contiguous();
+  at::Tensor b = refactored.resolve_conj().resolve_neg().contiguous();
+  Difference out;
+  out.elements = a.numel();
+  if (a.numel() == 0) return out;
+  out.bit_exact = SameBytes(a, b);
+  const bool exact = !a.is_floating_point() && !a.is_complex();
+  if (exact && out.bit_exact) return out;
+  if (a.is_complex()) {
+    a = at::view_as_real(a);
+    b = at::view_as_real(b);
+  }
+  a = a.reshape({-1});
+  b = b.reshape({-1});
+  for (int64_t begin = 0; begin < a.numel(); begin += kChunk) {
+    const int64_t length = std::min(kChunk, a.numel() - begin);
+    const at::Tensor left = a.narrow(0, begin, length), right = b.narrow(0, begin, length);
+    CompareChunk(left.to(at::kDouble), right.to(at::kDouble), tolerance, out);
+  }
+  if (exact) out.close = false;  // whole numbers and truth values have no tolerance
+  return out;
+}
+
+ordered_json Mismatch(size_t index, const std::string& reason) {
+  return {{"output_idx", index}, {"max_diff", nullptr}, {"mean_diff", nullptr}, {"matches", false}, {"reason", reason}};
+}
+
+std::string Shape(const at::Tensor& tensor) { return absl::StrCat("[", c10::Join(", ", tensor.sizes()), "]"); }
+
+// One output of both sides, as output_details has it; `bit_exact` and `max` go up to the trial.
+ordered_json CompareOutput(size_t index, const at::Tensor& original, const at::Tensor& refactored,
+                           const Tolerance& tolerance, bool allow_inf, bool& bit_exact, double& max) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  if (original.scalar_type() != refactored.scalar_type() || original.sizes() != refactored.sizes()) {
+    bit_exact = false;
+    max = nan;
+    return Mismatch(index, absl::StrCat("the original has ", DTypeName(original), Shape(original),
+                                        ", the refactored model ", DTypeName(refactored), Shape(refactored)));
+  }
+  const Difference difference = CompareValues(original, refactored, tolerance);
+  bit_exact &= difference.bit_exact;
+  max = std::isnan(max) || std::isnan(difference.max) ? nan : std::max(max, difference.max);
+  const double mean = difference.elements == 0 ? 0 : difference.sum / static_cast<double>(difference.elements);
+  const bool inf_fails = difference.inf && !allow_inf;
+  ordered_json detail = {{"output_idx", index},
+                         {"shape", original.sizes().vec()},
+                         {"dtype", DTypeName(original)},
+                         {"max_diff", Number(difference.max)},
+                         {"mean_diff", Number(mean)},
+                         {"matches", difference.close && !difference.nan && !inf_fails}};
+  if (difference.nan) {
+    detail["reason"] = "NaN in the output";
+  } else if (inf_fails) {
+    detail["reason"] = "Inf in the output of the submitted model";
+  } else if (!difference.close) {
+    detail["reason"] = "the numbers differ by more than the tolerance";
+  }
+  return detail;
+}
+
+// The class of a dataclass is known by its own name only: the refactored file has a copy of it.
+std::string ClassName(const json& tree) {
+  const std::string name = tree.value("class", "");
+  return name.substr(name.rfind('.') + 1);
+}
+
+// Pairs the tensors of two trees; "" or what differs in their structure and where.
+std::string PairTensors(const json& a, const json& b, const std::string& where,
+                        std::vector<std::pair<size_t, size_t>>& pairs) {
+  const std::string kind = a.value("kind", "");
+  if (kind != b.value("kind", "")) {
+    return absl::StrCat(where, " is a ", kind, " in the original and a ", b.value("kind", ""), " here");
+  }
+  if (kind == "tensor") {
+    pairs.emplace_back(a.at("index").get<size_t>(), b.at("index").get<size_t>());
+    return "";
+  }
+  if (kind == "literal" && a.value("value", "") != b.value("value", "")) {
+    return absl::StrCat(where, " is ", a.value("value", ""), " in the original and ", b.value("value", ""), " here");
+  }
+  if (a.value("keys", json::array()) != b.value("keys", json::array()) || ClassName(a) != ClassName(b)) {
+    return absl::StrCat(where, " has other keys or another class than in the original");
+  }
+  const json& items = a.value("items", json::array());
+  const json& others = b.value("items", json::array());
+  if (items.size() != others.size()) {
+    return absl::StrCat(where, " has ", items.size(), " elements in the original and ", others.size(), " here");
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    std::string what = PairTensors(items[i], others[i], absl::StrCat(where, "[", i, "]"), pairs);
+    if (!what.empty()) return what;
+  }
+  return "";
+}
+
+Tolerance Loosest(const std::vector<Tolerance>& tolerances) {
+  Tolerance loosest{1e-5, 1e-6};
+  for (const Tolerance& t : tolerances) {
+    loosest.rtol = std::max(loosest.rtol, t.rtol);
+    loosest.atol = std::max(loosest.atol, t.atol);
+  }
+  return loosest;
+}
+
+struct Side {
+  bool pass = true, bit_exact = true;
+  double max = 0;
+  ordered_json details = ordered_json::array();
+};
+
+// All tensors of the named trees of two files.
+absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string& refactored,
+                                  const std::vector<std::string>& trees, const CompareRequest& request) {
+  absl::StatusOr<host::TensorFile> a = host::ReadTensorFile(original);
+  if (!a.ok()) return a.status();
+  absl::StatusOr<host::TensorFile> b = host::ReadTensorFile(refactored);
+  if (!b.ok()) return b.status();
+  Side side;
+  std::vector<std::pair<size_t, size_t>> pairs;
+  for (const std::string& tree : trees) {
+    const std::string what =
+        PairTensors(a->trees.value(tree, json::object()), b->trees.value(tree, json::object()), tree, pairs);
+    if (what.empty()) continue;
+    side.pass = side.bit_exact = false;
+    side.max = std::numeric_limits<double>::quiet_NaN();
+    side.details.push_back(Mismatch(0, what));
+    return side;
+  }
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const auto [left, right] = pairs[i];
+    if (left >= a->tensors.size() || right >= b->tensors.size()) {
+      return absl::DataLossError(absl::StrCat(original, " or ", refactored, ": a tree names a tensor that is not there"));
+    }
+    const Tolerance tolerance = i < request.tolerances.size() ? request.tolerances[i] : Loosest(request.tolerances);
+    side.details.push_back(CompareOutput(i, a->tensors[left].second, b->tensors[right].second, tolerance,
+                                         request.allow_inf, side.bit_exact, side.max));
+    side.pass &= side.details.back()["matches"].get<bool>();
+  }
+  return side;
+}
+
+absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const CompareRequest& request) {
+  absl::StatusOr<Side> outputs = CompareFiles(files.original_outputs, files.refactored_outputs, {"output"}, request);
+  if (!outputs.ok()) return outputs.status();
+  ordered_json trial = {{"trial", files.trial}, {"seed", files.seed}};
+  if (files.workload != 0) trial["workload"] = files.workload;
+  trial["max_diff"] = Number(outputs->max);
+  bool pass = outputs->pass;
+  trial["pass"] = pass;
+  trial["bit_exact"] = outputs->bit_exact;
+  trial["output_details"] = outputs->details;
+  if (files.original_after.empty()) return trial;
+
+  // Most forwards change no input, and then there is nothing to say about it.
+  CompareRequest inputs = request;
+  inputs.allow_inf = true;
+  absl::StatusOr<Side> after = CompareFiles(files.original_after, files.refactored_after, {"args", "kwargs"}, inputs);
+  if (!after.ok()) return after.status();
+  if (after->pass && after->bit_exact) return trial;
+  trial["pass"] = pass && after->pass;
+  trial["bit_exact"] = false;
+  trial["inputs_after"] = after->details;
+  return trial;
+}
+
+}  // namespace
+
+absl::StatusOr<ordered_json> CompareTrials(const CompareRequest& request) {
+  ordered_json trials = ordered_json::array();
+  bool pass = !request.trials.empty(), bit_exact = true;
+  double max = 0;
+  try {
+    for (const TrialFiles& files : request.trials) {
+      absl::StatusOr<ordered_json> trial = CompareTrial(files, request);
+      if (!trial.ok()) return trial.status();
+      pass &= (*trial)["pass"].get<bool>();
+      bit_exact &= (*trial)["bit_exact"].get<bool>();
+      const ordered_json& diff = (*trial)["max_diff"];
+      max = diff.is_null() ? std::numeric_limits<double>::quiet_NaN() : std::max(max, diff.get<double>());
+      trials.push_back(*std::move(trial));
+    }
+  } catch (const std::exception& e) {  // torch's, and nlohmann's on a forged header
+    return absl::DataLossError(absl::StrCat("comparing outputs: ", e.what()));
+  }
+  return ordered_json{{"status", pass ? "PASS" : "FAIL"},
+                      {"num_trials", request.trials.size()},
+                      {"max_diff_across_trials", Number(max)},
+                      {"bit_exact", bit_exact},
+                      {"trials", trials}};
+}
+
+absl::StatusOr<std::string> CheckFinite(const std::string& outputs_path) {
+  absl::StatusOr<host::TensorFile> file = host::ReadTensorFile(outputs_path);
+  if (!file.ok()) return file.status();
+  try {
+    for (size_t i = 0; i < file->tensors.size(); ++i) {
+      const at::Tensor& tensor = file->tensors[i].second;
+      if (!tensor.is_floating_point() && !tensor.is_complex()) continue;
+      const char* what = at::isnan(tensor).any().item<bool>()   ? "NaN"
+                         : at::isinf(tensor).any().item<bool>() ? "Inf"
+                                                                : nullptr;
+      if (what) return absl::StrCat("output ", i, " (", DTypeName(tensor), Shape(tensor), ") contains ", what);
+    }
+  } catch (const std::exception& e) {
+    return absl::DataLossError(absl::StrCat("reading outputs: ", e.what()));
+  }
+  return "";
+}
+
+}  // namespace strata::verify

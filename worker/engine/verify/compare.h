@@ -1,0 +1,38 @@
+#pragma once
+// Compares the tensor files that two runners left behind (docs/bundle_format.md, "How two results are
+// compared"). The functions here start tensor work, so they run in a Zygote::RunTrusted fork; the header
+// itself is free of torch. Tensor files are read as hostile.
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
+#include "worker/engine/verify/tolerance.h"
+
+namespace strata::verify {
+
+struct TrialFiles {
+  int trial = 0;
+  int64_t seed = 0;
+  int workload = 0;
+  std::string original_outputs, refactored_outputs;
+  // The inputs after the call; "" where not saved.
+  std::string original_after, refactored_after;
+};
+
+struct CompareRequest {
+  std::vector<TrialFiles> trials;
+  std::vector<Tolerance> tolerances;  // one per output; the loosest stands for outputs past its end
+  bool allow_inf = true;              // an Inf passes where both have the same Inf in the same places
+};
+
+// `numerical_comparison` of verification_result.json but for rtol, atol and input_dtype:
+// {status, num_trials, max_diff_across_trials, bit_exact, trials: […]}. Differences that are no number
+// (NaN, other Inf, another shape) are null, with a `reason` in the detail.
+absl::StatusOr<nlohmann::ordered_json> CompareTrials(const CompareRequest& request);
+
+// What is wrong with the output of a submitted model, "" if nothing: NaN or Inf, and in which output.
+absl::StatusOr<std::string> CheckFinite(const std::string& outputs_path);
+
+}  // namespace strata::verify

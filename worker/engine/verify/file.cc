@@ -1,0 +1,56 @@
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "worker/engine/verify/runs.h"
+#include "worker/engine/verify/verify.h"
+
+namespace strata::verify {
+namespace {
+
+bool PrintsPass(const std::string& text) {
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StripAsciiWhitespace(line) == "PASS") return true;
+  }
+  return false;
+}
+
+// The last line that says what went wrong: run_tests() prints "FAIL: what".
+std::string FailLine(const std::string& text) {
+  std::string found;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StartsWith(line, "FAIL")) found = std::string(line);
+  }
+  return found;
+}
+
+std::string WhatFailed(const host::RunOutcome& outcome) {
+  if (outcome.status != host::RunStatus::kOk && outcome.status != host::RunStatus::kExited) return Describe(outcome);
+  const std::string said = FailLine(outcome.stdout_text);
+  if (!said.empty()) return said;
+  if (outcome.signal != 0) return absl::StrCat("killed by signal ", outcome.signal);
+  return absl::StrCat("exit code ", outcome.exit_code, ", no line PASS");
+}
+
+}  // namespace
+
+FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_import) {
+  FileVerdict verdict;
+  absl::StatusOr<TempDir> scratch = MakeScratch(context);
+  if (!scratch.ok()) {
+    verdict.message = std::string(scratch.status().message());
+    return verdict;
+  }
+  host::RunRequest request = MakeRequest(context, file, "Model", Subfolder(*scratch, "out"));
+  request.as_main = !by_import;
+  request.call_run_tests = by_import;
+  verdict.outcome = context.zygote.Run(request, context.limits);
+  const host::RunOutcome& outcome = verdict.outcome;
+  const bool ended = outcome.status == host::RunStatus::kOk || outcome.status == host::RunStatus::kExited;
+  verdict.pass = ended && outcome.exit_code == 0 && outcome.signal == 0 && PrintsPass(outcome.stdout_text);
+  if (!verdict.pass) verdict.message = WhatFailed(outcome);
+  return verdict;
+}
+
+}  // namespace strata::verify

@@ -1,0 +1,49 @@
+#pragma once
+// Holds what a refactored forward recorded against the plumbing table (docs/bundle_format.md, "What may
+// stand in a refactored forward"). Pure: Programs in, violations out.
+
+#include <string>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+#include "worker/engine/program/program.h"
+
+namespace strata::verify {
+
+// Which invocations belong to a child: its module's class, or an enclosing invocation's, is defined in a
+// file directly below `children_dir` (absolute). Indexed by InvocationId.
+class ChildScopes {
+ public:
+  ChildScopes(const program::Program& program, const std::string& children_dir);
+
+  bool Inside(program::InvocationId id) const {
+    return id >= 0 && child_of_[static_cast<size_t>(id)] != program::kNoId;
+  }
+  // The outermost invocation of the child that encloses `id`; kNoId outside.
+  program::InvocationId ChildOf(program::InvocationId id) const {
+    return id < 0 ? program::kNoId : child_of_[static_cast<size_t>(id)];
+  }
+  bool IsChildModule(program::ModuleId id) const { return is_child_[static_cast<size_t>(id)]; }
+  // Child invocations in execution order, with the stem of the file that each comes from.
+  struct ChildRun {
+    program::InvocationId invocation;
+    std::string stem;
+  };
+  const std::vector<ChildRun>& runs() const { return runs_; }
+
+ private:
+  std::vector<bool> is_child_;                   // by ModuleId
+  std::vector<program::InvocationId> child_of_;  // by InvocationId
+  std::vector<ChildRun> runs_;
+};
+
+// Recorded outside the children: compute operators, and operators that read a parameter.
+// [{operator, file, line, function, reason}]
+nlohmann::ordered_json ExecutedViolations(const program::Program& refactored, const ChildScopes& scopes);
+
+// Modules that are neither children nor containers, parameters held outside children, and buffers that
+// are not the original's own. [{parameter | buffer | module, reason}]
+nlohmann::ordered_json ParameterViolations(const program::Program& refactored, const program::Program& original,
+                                           const ChildScopes& scopes);
+
+}  // namespace strata::verify

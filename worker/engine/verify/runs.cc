@@ -1,0 +1,88 @@
+#include "worker/engine/verify/runs.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "worker/engine/program/codec.h"
+
+namespace strata::verify {
+namespace {
+
+// Constants and buffers are in it.
+constexpr int64_t kMaxProgramBytes = int64_t{8} << 30;
+
+void AppendShapes(const program::Program& program, const program::Tree& tree, std::vector<std::string>& out) {
+  if (tree.kind == program::Tree::Kind::kTensor && tree.value >= 0) {
+    const program::TensorType& type = program.value(tree.value).type;
+    out.push_back(absl::StrCat(program::ShortName(type.dtype), "[", absl::StrJoin(type.sizes, ","), "]"));
+  }
+  for (const program::Tree& item : tree.items) AppendShapes(program, item, out);
+}
+
+}  // namespace
+
+absl::StatusOr<TempDir> MakeScratch(const Context& context) {
+  if (absl::Status made = MakeDirs(context.scratch_dir); !made.ok()) return made;
+  return TempDir::Create("run_", context.scratch_dir);
+}
+
+std::string Subfolder(const TempDir& scratch, const std::string& name) {
+  const std::string folder = JoinPath(scratch.path(), name);
+  MakeDirs(folder).IgnoreError();  // what is to be written there fails with the path
+  return folder;
+}
+
+host::RunRequest MakeRequest(const Context& context, const std::string& file, const std::string& class_name,
+                             const std::string& out_dir) {
+  host::RunRequest request;
+  request.file = file;
+  request.class_name = class_name;
+  request.device = context.device;
+  request.numeric = context.numeric;
+  request.out_dir = out_dir;
+  return request;
+}
+
+std::string TrialFile(const std::string& out_dir, const char* prefix, int64_t seed, int workload) {
+  return absl::StrCat(out_dir, "/", prefix, "_", seed, "_", workload, ".bin");
+}
+
+absl::StatusOr<program::Program> ReadProgram(const std::string& out_dir) {
+  absl::StatusOr<std::string> bytes = ReadFile(out_dir + "/program.bin", kMaxProgramBytes);
+  if (!bytes.ok()) return bytes.status();
+  return program::Decode(*bytes);
+}
+
+absl::StatusOr<Recorded> Record(const Context& context, const std::string& file, int workload) {
+  absl::StatusOr<TempDir> scratch = MakeScratch(context);
+  if (!scratch.ok()) return scratch.status();
+  host::RunRequest request = MakeRequest(context, file, "Model", Subfolder(*scratch, "out"));
+  request.record = true;
+  request.trials = {{.seed = kSeeds[0], .workload = workload}};
+  Recorded recorded;
+  recorded.outcome = context.zygote.Run(request, context.limits);
+  if (recorded.outcome.status != host::RunStatus::kOk) return recorded;
+  absl::StatusOr<program::Program> program = ReadProgram(request.out_dir);
+  if (!program.ok()) return program.status();
+  recorded.program = *std::move(program);
+  return recorded;
+}
+
+std::string ArgumentShapes(const program::Program& program, const program::Invocation& invocation) {
+  std::vector<std::string> shapes;
+  for (const program::Tree& tree : invocation.args) AppendShapes(program, tree, shapes);
+  for (const auto& [name, tree] : invocation.kwargs) AppendShapes(program, tree, shapes);
+  return absl::StrJoin(shapes, " ");
+}
+
+std::string Timestamp() { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()); }
+
+std::string Describe(const host::RunOutcome& outcome) {
+  std::string where = outcome.file.empty() ? "" : absl::StrCat(" (", outcome.file, ":", outcome.line, ")");
+  const std::string type = outcome.error_type.empty() ? "" : outcome.error_type + ": ";
+  return absl::StrCat("stage ", outcome.stage, where, ": ", type, outcome.message);
+}
+
+}  // namespace strata::verify
