@@ -41,14 +41,16 @@ struct Node {
   Level level = Level::kKernel;
   NodeForm form = NodeForm::kSlice;
   program::InvocationId scope = 0;  // innermost invocation that holds all its calls
-  // Its calls, ascending, descendants' included.
+  // Its calls, ascending, descendants' included. Empty for a kernel that only returns a parameter which
+  // plumbing reads ("parameter_1x1x768_fp32"): no inputs, and its output is that parameter's value.
   std::vector<program::CallId> calls;
   // Children and plumbing, in execution order. Empty for kernels.
   std::vector<Item> body;
   // Tensors that enter and leave, in order of first use / of production; parameters, buffers and
   // constants it holds itself are not inputs. A value mutated inside and read outside is an output.
   // A buffer or constant that more than one child reads is an input of the children and owned by the
-  // nearest common ancestor (`owned`).
+  // nearest common ancestor (`owned`). A module's inputs and outputs are in the order of its own forward; the
+  // model's are all tensors it is given and returns.
   std::vector<program::ValueId> inputs;
   std::vector<program::ValueId> outputs;
   // Parameters, buffers and constants that this node or its descendants hold, in order of first use.
@@ -58,7 +60,10 @@ struct Node {
   std::vector<program::ValueId> held;
   // "linear", "rms_norm", "rotary_embedding", "attention", "conv_bn_relu", class name in snake case, ...
   std::string operation;
-  std::string attribute;  // name in the parent, from the model's own paths: "attn", "blocks.2", "q_proj"
+  // Name in the parent, from the model's own paths ("attn", "blocks.2", "q_proj"), else what it does ("relu",
+  // "matmul_scores"); "" for the model. Children of one parent with equal attributes are ONE instance called
+  // several times: the same module, or a component without weights. No attribute is a dotted prefix of another.
+  std::string attribute;
   std::string reason;     // one sentence about THIS model: why this level, what cut the chain here
 };
 

@@ -1,0 +1,124 @@
+#include "worker/engine/plan/fusions.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+namespace strata::plan {
+namespace {
+
+// Puts each region into one slice. Regions that overlap an earlier one are skipped.
+void Group(const PartContext& context, const std::vector<Region>& regions, std::vector<Part>* parts) {
+  std::set<size_t> taken;
+  std::vector<Part> slices;
+  for (const Region& region : regions) {
+    const auto is_taken = [&](size_t m) { return taken.contains(m); };
+    if (std::any_of(region.members.begin(), region.members.end(), is_taken)) continue;
+    Part slice;
+    slice.kind = Part::Kind::kSlice;
+    for (size_t m : region.members) slice.parts.push_back((*parts)[m]);
+    slice.scope = ScopeOf(context, slice.parts);
+    slice.settled = true;
+    slice.level = Level::kFusion;
+    slice.operation = region.operation;
+    slice.reason = region.reason;
+    slices.push_back(std::move(slice));
+    taken.insert(region.members.begin(), region.members.end());
+  }
+  if (slices.empty()) return;
+  std::vector<Part> rest;
+  for (size_t i = 0; i < parts->size(); ++i) {
+    if (!taken.contains(i)) rest.push_back(std::move((*parts)[i]));
+  }
+  for (Part& slice : slices) rest.push_back(std::move(slice));
+  *parts = std::move(rest);
+  SortParts(context, parts);
+}
+
+size_t CountKernels(const Wiring& wiring) {
+  size_t count = 0;
+  for (size_t i = 0; i < wiring.size(); ++i) count += wiring.part(i).is_unit();
+  return count;
+}
+
+// Every contraction is in one of the regions, and little else is left over.
+bool Covers(const Wiring& wiring, const std::vector<Region>& regions) {
+  std::set<size_t> covered;
+  for (const Region& region : regions) covered.insert(region.members.begin(), region.members.end());
+  int left_over = 0;
+  for (size_t i = 0; i < wiring.size(); ++i) {
+    if (covered.contains(i) || !wiring.part(i).is_unit()) continue;
+    if (wiring.traits(i).contraction) return false;
+    ++left_over;
+  }
+  return !regions.empty() && left_over <= 2;
+}
+
+std::optional<Region> WholeRegion(const Wiring& wiring, const std::vector<Region>& regions) {
+  if (regions.empty() || !Covers(wiring, regions)) return std::nullopt;
+  Region whole = regions[0];
+  whole.members.clear();
+  for (size_t i = 0; i < wiring.size(); ++i) whole.members.push_back(i);
+  return whole;
+}
+
+std::optional<Region> WholeLine(const Wiring& wiring, size_t kernels) {
+  const std::vector<Line> lines = FindLines(wiring);
+  if (lines.size() != 1 || lines[0].units.size() != kernels) return std::nullopt;
+  int contractions = 0, linears = 0, counted = 0;
+  for (size_t unit : lines[0].units) {
+    contractions += wiring.traits(unit).contraction;
+    linears += wiring.traits(unit).linear;
+    counted += !wiring.traits(unit).dropout;
+  }
+  const std::vector<Region> regions = CutLine(wiring, lines[0]);
+  const bool mlp = linears == 2 && contractions == 2 &&
+                   std::any_of(regions.begin(), regions.end(), [](const Region& r) { return r.operation == "mlp"; });
+  if (!mlp && (counted < 2 || counted > 5 || contractions > 1)) return std::nullopt;
+  Region whole;
+  for (size_t i = 0; i < wiring.size(); ++i) whole.members.push_back(i);
+  whole.operation = mlp ? "mlp" : OperatorsName(wiring, whole.members);
+  std::vector<std::string> names;
+  for (size_t unit : lines[0].units) names.push_back(wiring.Describe(unit));
+  std::string chain;
+  for (const std::string& name : names) absl::StrAppend(&chain, chain.empty() ? "" : " -> ", name);
+  whole.reason = mlp ? absl::StrCat("An MLP: the straight line ", chain, " with exactly two linears.")
+                     : absl::StrCat("A straight line of ", counted, " kernels with ",
+                                    contractions == 0 ? "no contraction" : "one contraction", ": ", chain,
+                                    ", no branch or residual inside.");
+  return whole;
+}
+
+}  // namespace
+
+std::optional<Region> WholeFusion(const Wiring& wiring) {
+  const size_t kernels = CountKernels(wiring);
+  if (kernels == 0) return std::nullopt;
+  for (size_t i = 0; i < wiring.size(); ++i) {
+    if (wiring.part(i).is_unit() && wiring.part(i).kind != Part::Kind::kKernel) return std::nullopt;
+  }
+  const std::vector<Join> joins = wiring.Joins();
+  const bool residual = std::any_of(joins.begin(), joins.end(), [](const Join& j) { return j.residual; });
+  if (residual) return std::nullopt;
+  if (auto whole = WholeRegion(wiring, FindAttention(wiring))) return whole;
+  if (auto whole = WholeRegion(wiring, FindSqueezeExcite(wiring))) return whole;
+  if (auto whole = WholeRegion(wiring, FindGatedMlp(wiring))) return whole;
+  if (!joins.empty()) return std::nullopt;
+  return WholeLine(wiring, kernels);
+}
+
+void GroupFusions(const PartContext& context, std::vector<Part>* parts) {
+  Group(context, FindAttention(Wiring(context, *parts)), parts);
+  Group(context, FindSqueezeExcite(Wiring(context, *parts)), parts);
+  Group(context, FindGatedMlp(Wiring(context, *parts)), parts);
+  const Wiring wiring(context, *parts);
+  std::vector<Region> chunks;
+  for (const Line& line : FindLines(wiring)) {
+    const std::vector<Region> cut = CutLine(wiring, line);
+    chunks.insert(chunks.end(), cut.begin(), cut.end());
+  }
+  Group(context, chunks, parts);
+}
+
+}  // namespace strata::plan
