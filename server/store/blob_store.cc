@@ -43,7 +43,7 @@ absl::Status PartFile::Append(const std::string& data) {
     done += static_cast<size_t>(n);
   }
   size_ += data.size();
-  hash_.Add(data);
+  hash_.Update(data);
   return absl::OkStatus();
 }
 
@@ -85,10 +85,10 @@ absl::StatusOr<std::unique_ptr<PartFile>> BlobStore::OpenUpload(const std::strin
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return Errno("open " + path);
   std::unique_ptr<PartFile> file(new PartFile(path, fd));
-  file->Keep();
+  file->Keep(true);
   std::string buffer(1 << 20, '\0');
   for (ssize_t n; (n = read(fd, buffer.data(), buffer.size())) > 0;) {
-    file->hash_.Add(buffer.data(), static_cast<size_t>(n));
+    file->hash_.Update({buffer.data(), static_cast<size_t>(n)});
     file->size_ += static_cast<uint64_t>(n);
   }
   return file;
@@ -102,7 +102,7 @@ uint64_t BlobStore::UploadedBytes(const std::string& digest) const {
 void BlobStore::DropUpload(const std::string& digest) { unlink((root_ + "/uploads/" + digest).c_str()); }
 
 absl::StatusOr<std::unique_ptr<BlobFile>> BlobStore::OpenBlob(const std::string& digest) const {
-  if (!IsDigest(digest)) return absl::InvalidArgumentError("no digest: " + digest.substr(0, 80));
+  if (!IsSha256Hex(digest)) return absl::InvalidArgumentError("no digest: " + digest.substr(0, 80));
   const int fd = open(PathOf(digest).c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return absl::NotFoundError(absl::StrCat("no stored file has digest ", digest));
   if (fd < 0) return Errno("open stored file " + digest);

@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/store/digest.h"
+#include "base/sha256.h"
 
 namespace strata::store {
 
@@ -27,11 +27,11 @@ class PartFile {
   absl::Status Append(const std::string& data);
   // On disk, fsynced; hashes what was written. After it only Adopt may follow.
   absl::Status Flush();
-  // The file stays when this object goes.
-  void Keep() { keep_ = true; }
+  // Whether the file stays when this object goes.
+  void Keep(bool keep) { keep_ = keep; }
   uint64_t size() const { return size_; }
   // Digest of all bytes. Once, after the last Append.
-  std::string Digest() { return hash_.Hex(); }
+  std::string Digest() { return hash_.HexDigest(); }
   const std::string& path() const { return path_; }
 
  private:

@@ -7,7 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "server/error.h"
 #include "server/store/columns.h"
-#include "server/store/digest.h"
+#include "base/sha256.h"
 
 namespace strata::store {
 namespace {

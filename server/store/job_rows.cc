@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/store/columns.h"
-#include "server/store/digest.h"
+#include "base/sha256.h"
 
 namespace strata::store {
 namespace {

@@ -1,0 +1,117 @@
+#include "server/coordinator/coordinator.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "server/store/job_rows.h"
+#include "server/store/migrations.h"
+#include "server/store/result_rows.h"
+
+namespace strata {
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Options options) {
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(options)));
+  if (absl::Status status = coordinator->Open(); !status.ok()) return status;
+  return coordinator;
+}
+
+absl::Status Coordinator::LockFolder() {
+  std::error_code error;
+  std::filesystem::create_directories(options_.data_dir, error);
+  const std::string path = options_.data_dir + "/lock";
+  lock_fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_fd_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot use the data folder ", options_.data_dir));
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("another strata-server uses the data folder ", options_.data_dir, "; stop it or name another folder"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::Open() {
+  if (absl::Status status = LockFolder(); !status.ok()) return status;
+  auto blobs = store::BlobStore::Open(options_.data_dir);
+  if (!blobs.ok()) return blobs.status();
+  blobs_ = std::move(*blobs);
+  const std::string path = options_.data_dir + "/strata.db";
+  auto db = store::Database::OpenWriter(path);
+  if (!db.ok()) return db.status();
+  if (absl::Status status = store::Migrate(**db); !status.ok()) return status;
+  if (absl::Status status = RemoveLeftovers(**db); !status.ok()) return status;
+  Reload(**db);
+  readers_ = std::make_unique<store::Readers>(path);
+  writer_ = std::make_unique<store::Writer>(
+      std::move(*db), store::Writer::Hooks{[this] { return blobs_->Sync(); }, [this](store::Database& db) { Reload(db); }});
+  ticker_ = std::thread([this] { TickLoop(); });
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::RemoveLeftovers(store::Database& db) {
+  const absl::Time before = options_.clock() - options_.keep_unused;
+  db.Script("BEGIN IMMEDIATE");
+  const store::Removed removed = store::DeleteUnused(db, before);
+  std::vector<std::string> uploads;
+  store::Rows rows = db.Query("SELECT digest FROM uploads WHERE started_us < ?", {before});
+  while (rows.Next()) uploads.push_back(rows.Text(0));
+  for (const std::string& digest : uploads) db.Run("DELETE FROM uploads WHERE digest=?", {digest});
+  db.Script("COMMIT");
+  if (absl::Status status = db.TakeStatus(); !status.ok()) return status;
+  for (const std::string& digest : removed.digests) blobs_->Remove(digest);
+  for (const std::string& digest : uploads) blobs_->DropUpload(digest);
+  return absl::OkStatus();
+}
+
+void Coordinator::Reload(store::Database& db) {
+  auto live = store::LoadLiveJobs(db);
+  store::DisconnectAllWorkers(db);
+  if (absl::Status status = db.TakeStatus(); !status.ok()) {
+    if (options_.on_fatal) options_.on_fatal(status);
+    std::abort();
+  }
+  last_now_ = std::max(last_now_, options_.clock());
+  state_ = jobs::Restore(std::move(live), {}, last_now_, options_.jobs);
+  printing_.clear();
+  for (auto& [_, link] : links_) link.link->End(absl::UnavailableError("the server could not write; register again"));
+  links_.clear();
+}
+
+void Coordinator::TickLoop() {
+  while (!stop_ticking_.WaitForNotificationWithTimeout(options_.tick)) {
+    Write<Nothing>(
+        [this](Turn& turn) {
+          Apply(turn, jobs::Tick{});
+          return Nothing{};
+        },
+        [](absl::StatusOr<Nothing>) {});
+  }
+}
+
+void Coordinator::Stop() {
+  if (!stop_ticking_.HasBeenNotified()) stop_ticking_.Notify();
+  if (ticker_.joinable()) ticker_.join();
+  if (writer_ == nullptr) return;
+  writer_->Post(
+      [this](store::Database&) {
+        for (auto& [_, link] : links_) link.link->End(absl::UnavailableError("the server is shutting down"));
+        links_.clear();
+      },
+      [](const absl::Status&) {});
+  writer_->Stop();
+}
+
+Coordinator::~Coordinator() {
+  Stop();
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+void Coordinator::Apply(Turn& turn, const jobs::Event& event, const Result* result) {
+  for (const jobs::Effect& effect : jobs::Step(state_, event, turn.now, options_.jobs)) {
+    std::visit([&](const auto& e) { Do(turn, result, e); }, effect);
+  }
+}
+
+}  // namespace strata
