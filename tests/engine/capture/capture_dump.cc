@@ -1,4 +1,5 @@
-// capture_dump FILE [OUT.bin]: captures a model file and prints its Program; optionally writes Encode().
+// capture_dump FILE [OUT.bin]: captures a model file, prints its Program, replays it; optionally writes
+// Encode(). Exit code 3: the replay differs.
 #include <fstream>
 #include <iostream>
 
@@ -22,5 +23,7 @@ int main(int argc, char** argv) {
     const std::string bytes = strata::program::Encode(*program);
     out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
-  return 0;
+  const absl::Status replay = strata::capture::Replay(*program);
+  if (!replay.ok()) std::cerr << "the Program does not replay: " << replay << "\n";
+  return replay.ok() ? 0 : 3;
 }

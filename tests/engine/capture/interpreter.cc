@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "tests/engine/capture/replay.h"
 #include "worker/engine/capture/capture.h"
 #include "worker/engine/program/codec.h"
 
@@ -15,7 +16,7 @@ namespace strata::capture {
 namespace {
 
 constexpr char kRunner[] = R"py(
-import contextlib, importlib.util, io, sys, traceback
+import importlib.util, inspect, sys
 import torch
 from strata_capture import record_construction, record_forward
 
@@ -52,7 +53,33 @@ def capture_file(path, seed):
         again = model(*args, **kwargs)
     if not _equal(output, again):
         raise AssertionError("the recorded forward returned other numbers than the same forward alone")
+    global last
+    last = (model, draw, seed, output)
     return data
+
+def _leaves(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if hasattr(value, "__dataclass_fields__"):
+        value = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [leaf for item in value for leaf in _leaves(item)] if isinstance(value, (tuple, list)) else []
+
+def check_replay():
+    model, draw, seed, output = last
+    args, kwargs = draw()
+    bound = inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    for name, parameter in inspect.signature(model.forward).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            bound.update(bound.pop(name, {}))
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        replayed = replay(model, dict(bound))
+    expected = _leaves(output)
+    assert len(expected) == len(replayed), f"{len(replayed)} outputs, {len(expected)} expected"
+    for number, (a, b) in enumerate(zip(expected, replayed)):
+        assert _equal(a, b), f"output {number} differs"
 )py";
 
 PyObject* Globals() {
@@ -117,6 +144,11 @@ absl::StatusOr<program::Program> CaptureText(const std::string& text, int seed) 
   unlink(path.c_str());
   rmdir(dir.c_str());
   return program;
+}
+
+absl::Status Replay(const program::Program& program) {
+  if (absl::Status status = Execute(ReplayText(program).c_str()); !status.ok()) return status;
+  return Execute("check_replay()");
 }
 
 absl::StatusOr<std::string> Evaluate(const std::string& setup, const std::string& expression) {

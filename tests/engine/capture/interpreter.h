@@ -18,6 +18,10 @@ absl::StatusOr<program::Program> CaptureFile(const std::string& path, int seed =
 // The same from source text.
 absl::StatusOr<program::Program> CaptureText(const std::string& text, int seed = 42);
 
+// Runs the Program captured last as straight torch.ops calls on the same model and inputs; OK when every
+// output tensor has the same bits.
+absl::Status Replay(const program::Program& program);
+
 // Runs `expression` with the names of `setup` (Python statements) and gives back str() of its value.
 absl::StatusOr<std::string> Evaluate(const std::string& setup, const std::string& expression);
 

@@ -6,7 +6,8 @@ is built again from it on the meta device and must come out the same.
 
 A row lists constructor arguments. A plain name is the module's attribute of that name. Marks:
     name?       True when the parameter of that name is there (bias)
-    name*       an attribute that holds a tuple of equal numbers is said as one number
+    name*       the constructor repeats one number into a tuple: equal numbers are said as one
+    name~       a tuple of one number is said as the number
     name:LIT    the default, for classes whose signature is *args
     name=other  equals its default when it equals the attribute `other` (a pool's stride)
 """
@@ -22,8 +23,8 @@ _CONV = "in_channels out_channels kernel_size* stride* padding* {} bias? padding
 _CONV_ROW = _CONV.format("dilation* groups")
 _CONV_TRANSPOSE_ROW = "in_channels out_channels kernel_size* stride* padding* output_padding* groups bias? dilation* padding_mode"
 _BATCH_NORM = "num_features eps momentum affine track_running_stats bias?"
-_MAX_POOL = "kernel_size* stride*=kernel_size padding* dilation* return_indices ceil_mode"
-_AVG_POOL = "kernel_size* stride*=kernel_size padding* ceil_mode count_include_pad"
+_MAX_POOL = "kernel_size stride=kernel_size padding dilation return_indices ceil_mode"
+_AVG_POOL = "kernel_size{0} stride{0}=kernel_size padding{0} ceil_mode count_include_pad"
 _RNN = "input_size hidden_size num_layers:1 {}bias:True batch_first:False dropout:0.0 bidirectional:False{}"
 _UNPOOL = "kernel_size* stride*=kernel_size padding*"
 
@@ -34,8 +35,8 @@ _ROWS = {
     "ConvTranspose1d ConvTranspose2d ConvTranspose3d": _CONV_TRANSPOSE_ROW,
     "BatchNorm1d BatchNorm2d BatchNorm3d": _BATCH_NORM,
     "InstanceNorm1d InstanceNorm2d InstanceNorm3d": _BATCH_NORM,
-    "LayerNorm": "normalized_shape* eps elementwise_affine bias?",
-    "RMSNorm": "normalized_shape* eps elementwise_affine",
+    "LayerNorm": "normalized_shape~ eps elementwise_affine bias?",
+    "RMSNorm": "normalized_shape~ eps elementwise_affine",
     "GroupNorm": "num_groups num_channels eps affine bias?",
     "LocalResponseNorm CrossMapLRN2d": "size alpha beta k",
     "Embedding": "num_embeddings embedding_dim padding_idx max_norm norm_type scale_grad_by_freq sparse",
@@ -43,8 +44,8 @@ _ROWS = {
     "include_last_offset padding_idx",
     "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout": "p inplace",
     "MaxPool1d MaxPool2d MaxPool3d": _MAX_POOL,
-    "AvgPool1d": _AVG_POOL,
-    "AvgPool2d AvgPool3d": _AVG_POOL + " divisor_override",
+    "AvgPool1d": _AVG_POOL.format("*"),
+    "AvgPool2d AvgPool3d": _AVG_POOL.format("") + " divisor_override",
     "LPPool1d LPPool2d LPPool3d": "norm_type kernel_size stride ceil_mode",
     "MaxUnpool1d MaxUnpool2d MaxUnpool3d": _UNPOOL,
     "AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d": "output_size",
@@ -114,8 +115,8 @@ class _Unknown(Exception):
 
 
 def _plain(value):
-    if isinstance(value, (tuple, list)):
-        return type(value)(_plain(item) for item in value) if type(value) in (tuple, list) else tuple(value)
+    if isinstance(value, (tuple, list)):  # torch.Size is a tuple too
+        return (list if isinstance(value, list) else tuple)(_plain(item) for item in value)
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise _Unknown
@@ -127,31 +128,32 @@ def _literal(value):
     return repr(value)
 
 
-def _one_number(value):
-    equal = isinstance(value, (tuple, list)) and value and all(item == value[0] for item in value)
-    return value[0] if equal else value
+def _shortened(value, marks):
+    if not isinstance(value, tuple) or not value or not marks:
+        return value
+    one = len(value) == 1 if marks == "~" else all(item == value[0] for item in value)
+    return value[0] if one else value
 
 
 def _parse(entry):
-    """name, marks, default literal, equal-to attribute"""
+    """name, mark, default literal, equal-to attribute"""
     name, _, other = entry.partition("=")
     name, _, default = name.partition(":")
-    marks = name[len(name.rstrip("?*")) :]
-    return name.rstrip("?*"), marks, default, other
+    marks = name[len(name.rstrip("?*~")) :]
+    return name.rstrip("?*~"), marks, default, other
 
 
 def _value(module, name, marks):
     special = _SPECIAL.get((type(module), name))
     if special:
         return special(module)
-    if "?" in marks:
+    if marks == "?":
         # Without an affine transform there is no bias to be asked about.
         affine = getattr(module, "affine", getattr(module, "elementwise_affine", True))
         return getattr(module, name) is not None if affine else True
     if name not in module.__dict__ and name not in module._buffers:
         raise _Unknown
-    value = _plain(getattr(module, name))
-    return _one_number(value) if "*" in marks else value
+    return _shortened(_plain(getattr(module, name)), marks)
 
 
 def _read(module, row):
@@ -168,14 +170,14 @@ def _read(module, row):
         else:
             is_default = value == signature[name].default and type(value) is type(signature[name].default)
             if other and signature[name].default is None:
-                is_default = value == (_one_number(getattr(module, other)) if "*" in marks else getattr(module, other))
+                is_default = value == _value(module, other, marks)
         rows.append((name, value, is_default))
     return rows
 
 
 def _state(module):
     """What two modules made alike have in common."""
-    plain = {k: repr(v) for k, v in module.__dict__.items() if not k.startswith("_") and k != "training"}
+    plain = {k: repr(tuple(v) if isinstance(v, torch.Size) else v) for k, v in module.__dict__.items() if not k.startswith("_") and k != "training"}
     tensors = {**module._parameters, **module._buffers}
     shapes = {k: None if v is None else tuple(v.shape) for k, v in tensors.items()}
     return plain, shapes, sorted(module._non_persistent_buffers_set)
