@@ -73,7 +73,8 @@ class Grower {
     for (size_t projection : projections_) names.push_back(wiring_.Describe(projection));
     const std::string upto = output.empty() ? "" : absl::StrCat(", up to the output projection ", output);
     return Region{closed, "attention",
-                  absl::StrCat("One attention: ", Enumerate(names), " project its operands", upto,
+                  absl::StrCat("One attention: ", Enumerate(names), names.size() == 1 ? " projects" : " project",
+                               " its operands", upto,
                                "; what stands between belongs to it, branches included.")};
   }
 

@@ -55,6 +55,14 @@ class AttributeNamer {
       if (item.is_child) children.push_back(item.index);
     }
     std::map<std::string, NodeId> taken;
+    common_.clear();
+    std::map<std::string, ComponentId> seen;
+    for (NodeId id : children) {
+      const Node& child = nodes_[static_cast<size_t>(id)];
+      if (child.form == NodeForm::kModule || child.level != Level::kKernel) continue;
+      const auto [it, is_new] = seen.emplace(child.operation, child.component);
+      if (!is_new && it->second != child.component) common_.insert(child.operation);
+    }
     // Modules first: their paths are the author's own names.
     for (bool modules : {true, false}) {
       for (NodeId id : children) {
@@ -174,7 +182,7 @@ class AttributeNamer {
         break;
       }
     }
-    wishes->push_back(operation);
+    if (!common_.contains(child.operation)) wishes->push_back(operation);
     if (!child.calls.empty()) {
       const program::Call& call = program_.call(child.calls.back());
       if (!call.frames.empty()) {
@@ -191,6 +199,7 @@ class AttributeNamer {
 
   const program::Program& program_;
   std::vector<Node>& nodes_;
+  std::set<std::string> common_;  // operations of several components of the parent at hand
 };
 
 }  // namespace

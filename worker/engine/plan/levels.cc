@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/engine/plan/fusions.h"
+#include "worker/engine/plan/names.h"
 #include "worker/engine/plan/operators.h"
 #include "worker/engine/plan/reasons.h"
 #include "worker/engine/plan/text.h"
@@ -236,17 +237,17 @@ class Settler {
     Flatten(model.parts, &flat);
     size_t units = 0;
     for (const Part& part : flat) units += part.is_unit();
-    const std::string name = SnakeCase(ModuleAt(root).class_name);
+    const std::string name = ModelName(context_.program.source_file);
+    model.operation = name;
     if (units == 0 || (units == 1 && !HasArithmetic(flat))) {
       MakeKernelModel(&model, flat);
       return model;
     }
     const bool has_layer = std::any_of(model.parts.begin(), model.parts.end(), IsLayer);
     if (!has_layer && MakeFusion(&model, flat)) {
-      if (model.operation == name) model.operation = "model";
+      model.operation = name;
       return model;
     }
-    model.operation = "model";
     model.level = Level::kModel;
     const std::vector<Join> joins = Wiring(context_, model.parts).Joins();
     const auto residuals = static_cast<size_t>(
@@ -270,7 +271,8 @@ class Settler {
         if (part.kind == Part::Kind::kKernel) model->operation = part.operation;
       }
     }
-    if (model->operation.empty() && !flat.empty()) {
+    if (std::none_of(flat.begin(), flat.end(), [](const Part& part) { return part.is_unit(); })) {
+      model->operation.clear();
       for (const Part& part : flat) {
         const program::Call& call = context_.program.call(part.call);
         const bool arithmetic = program::Classify(context_.program, call) == OpClass::kArithmetic;
@@ -281,15 +283,20 @@ class Settler {
   }
 
   std::string ModelReason(const std::vector<Part>& parts, const std::vector<Join>& joins) const {
-    size_t layers = 0, units = 0;
-    for (const Part& part : parts) {
-      layers += IsLayer(part);
-      units += part.is_unit();
-    }
+    size_t layers = 0, kernels = 0;
+    int contractions = 0;
+    for (const Part& part : parts) layers += IsLayer(part);
     if (layers > 0) return absl::StrCat("A model: it holds ", layers, layers == 1 ? " layer." : " layers.");
-    if (!joins.empty()) return absl::StrCat("A model: ", joins.size(), " places where branches join, no single block.");
-    return absl::StrCat("A model: ", units,
-                        " components in a row, more than one contraction, no residual and no repeated block.");
+    if (!joins.empty())
+      return absl::StrCat("A model: branches join in ", joins.size(), " places, which is no single block.");
+    std::vector<Part> flat;
+    Flatten(parts, &flat);
+    for (const Part& part : flat) {
+      kernels += part.is_unit();
+      contractions += TraitsOf(context_, part).contraction;
+    }
+    return absl::StrCat("A model: ", kernels, " kernels with ", contractions,
+                        " contractions, no residual and no block that repeats.");
   }
 
   void GroupBelow(Part* part) {

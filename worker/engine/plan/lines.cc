@@ -54,10 +54,10 @@ bool FindMlp(const Wiring& wiring, const Line& line, size_t* first, size_t* last
 // Where the line is cut, as positions of first units.
 std::vector<size_t> Cuts(const Wiring& wiring, const Line& line, size_t begin, size_t end) {
   int linears = 0;
-  for (size_t k = begin; k < end; ++k) linears += wiring.traits(line.units[k]).linear;
+  for (size_t unit : line.units) linears += wiring.traits(unit).linear;
   std::vector<size_t> cuts = {begin};
   int counted = 0;
-  bool ends = false;
+  bool ends = false, after_linear = false;
   for (size_t k = begin; k < end; ++k) {
     const Traits& traits = wiring.traits(line.units[k]);
     const bool full = counted == kMaxKernels && !traits.dropout;
@@ -68,7 +68,8 @@ std::vector<size_t> Cuts(const Wiring& wiring, const Line& line, size_t begin, s
       ends = false;
     }
     counted += !traits.dropout;
-    ends = ends || traits.pool || (linears > 2 && traits.activation);
+    if (traits.contraction) after_linear = traits.linear;
+    ends = ends || traits.pool || (linears > 2 && after_linear && traits.activation);
   }
   cuts.push_back(end);
   return cuts;

@@ -15,14 +15,19 @@ namespace {
 
 // What keeps unit i from joining what follows it.
 std::string Alone(const Wiring& wiring, size_t i) {
+  for (program::ValueId made : wiring.makes(i)) {
+    for (size_t reader : wiring.readers(made)) {
+      const Part& part = wiring.part(reader);
+      if (part.is_unit() && part.kind != Part::Kind::kKernel)
+        return absl::StrCat("It stands alone: what follows, ", wiring.Describe(reader), ", is a component of its own.");
+    }
+  }
   std::string cut;
   const std::optional<Wiring::Step> step = wiring.Straight(i, &cut);
   if (!step) return absl::StrCat("It stands alone: ", cut, ".");
   const std::string next = wiring.Describe(step->next);
   if (wiring.traits(step->next).contraction)
     return absl::StrCat("It stands alone: ", next, " follows, and a fusion is cut before each contraction.");
-  if (wiring.part(step->next).kind != Part::Kind::kKernel)
-    return absl::StrCat("It stands alone: what follows, ", next, ", is a component of its own.");
   if (wiring.traits(i).pool) return absl::StrCat("It stands alone: a fusion ends after each pool, ", next, " follows.");
   return absl::StrCat("It stands alone before ", next, ".");
 }

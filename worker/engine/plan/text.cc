@@ -95,7 +95,10 @@ std::string Enumerate(const std::vector<std::string>& items) {
 
 std::string Place(const program::Call& call) {
   if (call.frames.empty()) return "";
-  const program::Frame& frame = call.frames.back();
+  // The author's own line, not one inside torch.nn.functional.
+  size_t at = call.frames.size() - 1;
+  while (at > 0 && call.frames[at].file.find("/torch/") != std::string::npos) --at;
+  const program::Frame& frame = call.frames[at];
   const size_t slash = frame.file.rfind('/');
   return absl::StrCat(slash == std::string::npos ? frame.file : frame.file.substr(slash + 1), ":", frame.line);
 }

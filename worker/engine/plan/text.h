@@ -21,7 +21,7 @@ std::string NumberToken(double number);
 std::string Dims(const std::vector<int64_t>& sizes);
 // "a", "a and b", "a, b and c".
 std::string Enumerate(const std::vector<std::string>& items);
-// "model.py:21" of a call, "" where it has no frame. File names without folders.
+// "model.py:21" of a call: the innermost line outside of torch; "" where it has no frame.
 std::string Place(const program::Call& call);
 // Dotted path of the module that an invocation runs; "" for the submitted model.
 const std::string& ModulePath(const program::Program& program, program::InvocationId invocation);

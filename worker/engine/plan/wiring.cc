@@ -148,7 +148,7 @@ std::optional<Wiring::Step> Wiring::Straight(size_t i, std::string* cut) const {
     const ValueId value = makes_[at][0];
     const std::vector<size_t>& next = readers(value);
     if (escapes(value)) {
-      why = next.empty() ? absl::StrCat(Describe(at), " is the last here")
+      why = next.empty() ? std::string("nothing follows it here")
                          : absl::StrCat("the result of ", Describe(at), " leaves the scope and is read on");
       return std::nullopt;
     }
