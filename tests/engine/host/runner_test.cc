@@ -7,6 +7,8 @@
 #include "nlohmann/json.hpp"
 #include "tests/engine/host/fixture.h"
 #include "worker/engine/host/tensor_file.h"
+#include "worker/engine/program/codec.h"
+#include "worker/engine/program/program.h"
 
 namespace strata::host {
 namespace {
@@ -188,6 +190,22 @@ TEST_F(RunnerTest, ThreadsAreThoseOfTheRequest) {
       Request(File("model.py", ModelWithForward("print(torch.get_num_threads()); return x")));
   request.numeric.threads = 2;
   EXPECT_EQ(Run(request).stdout_text, "2\n");
+}
+
+TEST_F(RunnerTest, ARecordedRunComputesTheSameAndLeavesItsProgram) {
+  const std::string file = File("model.py", ModelWithForward("return self.linear(x) + torch.rand(3)"));
+  RunRequest plain = Saving(file), recorded = Saving(file);
+  recorded.record = recorded.record_init = true;
+  recorded.trials = {Trial{.seed = 42}, Trial{.seed = 43}};
+  EXPECT_TRUE(at::equal(Find(Result(recorded, "outputs_42_0.bin"), "output"),
+                        Find(Result(plain, "outputs_42_0.bin"), "output")));
+  const auto program = program::Decode(*ReadFile(JoinPath(recorded.out_dir, "program.bin")));
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(program->source_file, "model.py");
+  std::vector<std::string> operators;
+  for (const program::Call& call : program->calls) operators.push_back(call.op);
+  EXPECT_THAT(operators, ElementsAre("aten::linear", "aten::rand", "aten::add"));
+  EXPECT_FALSE(FileExists(JoinPath(plain.out_dir, "program.bin")));
 }
 
 // ---- weights -------------------------------------------------------------------------------------------

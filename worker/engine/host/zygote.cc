@@ -19,9 +19,7 @@
 #include "base/files.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
-#ifdef STRATA_HAVE_CAPTURE
 #include "worker/engine/capture/capture.h"
-#endif
 #include "worker/engine/host/child_setup.h"
 #include "worker/engine/host/interpreter.h"
 #include "worker/engine/host/python_module.h"
@@ -190,9 +188,7 @@ class ForkingZygote : public Zygote {
 
 absl::Status DefineModules() {
   STRATA_RETURN_IF_ERROR(DefineModule("strata_setting", embedded::kSettingPy));
-#ifdef STRATA_HAVE_CAPTURE
   STRATA_RETURN_IF_ERROR(capture::InstallPythonHalf());
-#endif
   STRATA_RETURN_IF_ERROR(DefineModule("strata_blame", embedded::kBlamePy));
   STRATA_RETURN_IF_ERROR(DefineModule("strata_trees", embedded::kTreesPy));
   return DefineModule("strata_runner", embedded::kRunnerPy);
@@ -211,9 +207,7 @@ absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const Options& options) {
   if (page == nullptr) return absl::ErrnoToStatus(errno, "cannot map a page");
   SetStagePage(page);
   RegisterHostModule();
-#ifdef STRATA_HAVE_CAPTURE
   capture::RegisterPythonModule();
-#endif
   STRATA_RETURN_IF_ERROR(StartInterpreter(options.python));
   const absl::Status defined = DefineModules();
   if (!defined.ok()) {
