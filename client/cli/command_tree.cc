@@ -1,0 +1,25 @@
+#include "base/status.h"
+#include "client/cli/command.h"
+#include "client/cli/render.h"
+#include "client/cli/status.h"
+
+namespace strata::cli {
+
+void AddTree(CLI::App& app, Action* action) {
+  CLI::App* command = app.add_subcommand("tree", "the component tree of a job");
+  auto options = std::make_shared<Common>();
+  AddId(*command, *options);
+  AddCommon(*command, *options);
+  command->callback([options, action] {
+    *action = [options]() -> absl::StatusOr<int> {
+      Client client(options->server);
+      v1::GetTreeRequest request;
+      STRATA_ASSIGN_OR_RETURN(*request.mutable_decomposition_id(), ResolveId(client, *options));
+      STRATA_ASSIGN_OR_RETURN(const auto answer, client.Call(&Client::Stub::GetTree, request));
+      Print(*options, answer, [&](const Terminal& terminal) { return RenderTree(terminal, answer); });
+      return kExitPass;
+    };
+  });
+}
+
+}  // namespace strata::cli

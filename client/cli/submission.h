@@ -1,0 +1,37 @@
+#pragma once
+// The file a user names → what CreateDecomposition wants. Bad input is found here where it can be, before
+// anything is started.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/cli/client.h"
+#include "strata/v1/strata.pb.h"
+
+namespace strata::cli {
+
+// Options that `decompose` and `submit` share, as said on the command line.
+struct SubmitOptions {
+  std::string file;
+  std::string device = "auto";
+  std::string name;
+  std::vector<std::string> labels;  // KEY=VALUE
+  uint32_t threads = 0;
+  uint32_t wall_seconds = 0;
+  uint64_t memory_bytes = 0;
+  std::string request_id;  // empty: a new one
+};
+
+struct Submission {
+  std::string content;
+  v1::CreateDecompositionRequest request;
+};
+
+// InvalidArgument, naming the file: missing, a folder, empty, over 64 MiB, a bad label.
+absl::StatusOr<Submission> ReadSubmission(const SubmitOptions& options);
+
+absl::StatusOr<v1::Decomposition> Submit(Client& client, const Submission& submission);
+
+}  // namespace strata::cli
