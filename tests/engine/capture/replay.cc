@@ -30,18 +30,29 @@ std::string Number(double v) {
 std::string Show(const Argument& a) {
   switch (a.kind) {
     case Argument::Kind::kNone:
-    case Argument::Kind::kGenerator: return "None";
-    case Argument::Kind::kValue: return Name(a.value);
-    case Argument::Kind::kBool: return a.boolean ? "True" : "False";
-    case Argument::Kind::kInt: return absl::StrCat(a.integer);
-    case Argument::Kind::kDouble: return Number(a.real);
-    case Argument::Kind::kComplex: return absl::StrCat("complex(", Number(a.real), ",", Number(a.imag), ")");
-    case Argument::Kind::kString: return absl::StrCat("'", a.text, "'");
-    case Argument::Kind::kDType: return TorchName(a.dtype);
-    case Argument::Kind::kDevice: return absl::StrCat("torch.device('", a.text, "')");
+    case Argument::Kind::kGenerator:
+      return "None";
+    case Argument::Kind::kValue:
+      return Name(a.value);
+    case Argument::Kind::kBool:
+      return a.boolean ? "True" : "False";
+    case Argument::Kind::kInt:
+      return absl::StrCat(a.integer);
+    case Argument::Kind::kDouble:
+      return Number(a.real);
+    case Argument::Kind::kComplex:
+      return absl::StrCat("complex(", Number(a.real), ",", Number(a.imag), ")");
+    case Argument::Kind::kString:
+      return absl::StrCat("'", a.text, "'");
+    case Argument::Kind::kDType:
+      return TorchName(a.dtype);
+    case Argument::Kind::kDevice:
+      return absl::StrCat("torch.device('", a.text, "')");
     case Argument::Kind::kLayout:
-    case Argument::Kind::kMemoryFormat: return a.text;
-    case Argument::Kind::kList: break;
+    case Argument::Kind::kMemoryFormat:
+      return a.text;
+    case Argument::Kind::kList:
+      break;
   }
   std::vector<std::string> items;
   for (const Argument& item : a.items) items.push_back(Show(item));
@@ -51,9 +62,10 @@ std::string Show(const Argument& a) {
 std::string Constant(const Value& v) {
   const std::string bytes =
       absl::BytesToHexString({reinterpret_cast<const char*>(v.data.data()), v.data.size()});
-  std::string tensor = v.data.empty() ? absl::StrCat("torch.empty((", 0, ",), dtype=", TorchName(v.type.dtype), ")")
-                                      : absl::StrCat("torch.frombuffer(bytearray.fromhex('", bytes,
-                                                     "'), dtype=", TorchName(v.type.dtype), ")");
+  std::string tensor = v.data.empty()
+                           ? absl::StrCat("torch.empty((", 0, ",), dtype=", TorchName(v.type.dtype), ")")
+                           : absl::StrCat("torch.frombuffer(bytearray.fromhex('", bytes,
+                                          "'), dtype=", TorchName(v.type.dtype), ")");
   absl::StrAppend(&tensor, ".reshape([", absl::StrJoin(v.type.sizes, ","), "])");
   return v.is_wrapped_number ? absl::StrCat(tensor, ".item()") : tensor;
 }
@@ -88,8 +100,10 @@ std::string ReplayText(const Program& program) {
   const auto line = [&](const std::string& statement) { absl::StrAppend(&text, "    ", statement, "\n"); };
   for (const Value& v : program.values) {
     const std::string path = v.paths.empty() ? "" : v.paths[0];
-    if (v.kind == ValueKind::kInput) line(absl::StrCat(Name(v.id), " = eval(", "\"\"\"", path, "\"\"\", {}, named)"));
-    if (v.kind == ValueKind::kParameter) line(absl::StrCat(Name(v.id), " = model.get_parameter('", path, "')"));
+    if (v.kind == ValueKind::kInput)
+      line(absl::StrCat(Name(v.id), " = eval(", "\"\"\"", path, "\"\"\", {}, named)"));
+    if (v.kind == ValueKind::kParameter)
+      line(absl::StrCat(Name(v.id), " = model.get_parameter('", path, "')"));
     if (v.kind == ValueKind::kBuffer) line(absl::StrCat(Name(v.id), " = model.get_buffer('", path, "')"));
     if (v.kind == ValueKind::kConstant) line(absl::StrCat(Name(v.id), " = ", Constant(v)));
   }

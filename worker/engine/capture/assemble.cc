@@ -4,6 +4,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "worker/engine/capture/places.h"
+
 namespace strata::capture {
 namespace {
 
@@ -192,6 +194,17 @@ void FinishFrames(Program& program, const LineTargets& targets) {
   finish(program.init_calls);
 }
 
+void NoteReads(Program& program) {
+  std::set<std::string> seen;
+  for (const Call& call : program.calls) {
+    if (!(call.marks & program::kDataDependent)) continue;
+    const std::string note = "data-dependent: " + PlaceOf(call) +
+                             ": Python reads the elements of a tensor (" + program::OperatorName(call.op) +
+                             "); what follows was recorded for these inputs";
+    if (seen.insert(note).second) program.notes.push_back(note);
+  }
+}
+
 }  // namespace
 
 Program Assemble(Program raw, const std::vector<bool>& unwritten, const LineTargets& targets) {
@@ -202,6 +215,7 @@ Program Assemble(Program raw, const std::vector<bool>& unwritten, const LineTarg
   DropUnwrittenTrails(raw, unwritten);
   RenumberValues(raw);
   FinishFrames(raw, targets);
+  NoteReads(raw);
   return raw;
 }
 

@@ -227,10 +227,11 @@ ValueId Recorder::ReadArgument(const at::Tensor& tensor, const c10::Argument& sc
       id = MakeConstant(tensor);
     }
   }
-  if (!write_only && !undecided) {
+  const bool constant = program_.value(id).kind == ValueKind::kConstant;
+  if ((!write_only || constant) && !undecided) {
     if (phase_ == Phase::kForward) {
       table_.Observe(id, tensor);
-    } else if (program_.value(id).kind == ValueKind::kConstant && program_.value(id).data.empty()) {
+    } else if (constant && program_.value(id).data.empty()) {
       table_.Snapshot(id, tensor);
     }
   }

@@ -1,7 +1,6 @@
 #include "worker/engine/program/plumbing.h"
 
 #include <algorithm>
-#include <array>
 
 namespace strata::program {
 namespace {
@@ -130,6 +129,18 @@ OpClass ClassifyName(std::string_view operator_name) {
   if (Contains(kArithmeticNames, operator_name)) return OpClass::kArithmetic;
   if (Contains(kPlumbingNames, operator_name)) return OpClass::kPlumbing;
   return OpClass::kCompute;
+}
+
+std::span<const std::string_view> NamesOf(OpClass op_class) {
+  switch (op_class) {
+    case OpClass::kPlumbing:
+      return kPlumbingNames;
+    case OpClass::kArithmetic:
+      return kArithmeticNames;
+    case OpClass::kCompute:
+      break;
+  }
+  return {};
 }
 
 OpClass Classify(const Program& program, const Call& call) {

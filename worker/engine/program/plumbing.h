@@ -1,8 +1,9 @@
 #pragma once
-// The table of what may stand in a refactored forward (docs/bundle_format.md, "What may stand in a
-// refactored forward"). plan/ uses it to decide what stays in a parent, verify/ to judge what ran
-// there; a test pins it against the page.
+// The table of what may stand in a refactored forward (docs/plumbing.md, from bundle_format.md "What
+// may stand in a refactored forward"). plan/ uses it to decide what stays in a parent, verify/ to judge what
+// ran there; a test pins it against the page.
 
+#include <span>
 #include <string_view>
 
 #include "worker/engine/program/program.h"
@@ -21,5 +22,8 @@ OpClass Classify(const Program& program, const Call& call);
 // By name alone, without overload or underscore; for operators whose class depends on arguments the
 // stricter answer.
 OpClass ClassifyName(std::string_view operator_name);
+
+// Every name of a class, sorted; none for kCompute, which is everything else.
+std::span<const std::string_view> NamesOf(OpClass op_class);
 
 }  // namespace strata::program

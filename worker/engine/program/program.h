@@ -158,7 +158,7 @@ struct NamedArgument {
 };
 
 // One Python function between the module's forward and the operator, outermost first. frames[0] is the
-// innermost enclosing module forward itself.
+// innermost enclosing module forward itself; of an init call, the model's __init__.
 struct Frame {
   std::string function;              // "forward", "apply_rotary", ...
   std::string file;                  // as Python gives it
