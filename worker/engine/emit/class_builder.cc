@@ -15,6 +15,7 @@
 #include "worker/engine/emit/forward_writer.h"
 #include "worker/engine/emit/input_names.h"
 #include "worker/engine/emit/members.h"
+#include "worker/engine/emit/refactored_class.h"
 #include "worker/engine/emit/slice.h"
 
 namespace strata::emit {
@@ -72,7 +73,6 @@ class ClassBuilder {
   size_t Register(Member member);
   void HoldValues();
   void NameCallees();
-  std::string HintFor(const Member& member) const;
 
   Shared& shared_;
   const Slice& slice_;
@@ -483,22 +483,13 @@ void ClassBuilder::HoldValues() {
   }
 }
 
-std::string ClassBuilder::HintFor(const Member& member) const {
-  std::string hint = member.list.empty() ? member.name : Singular(member.list);
-  for (const char* suffix : {"_proj", "_projection"}) {
-    if (absl::EndsWith(hint, suffix)) hint = hint.substr(0, hint.size() - std::string(suffix).size());
-  }
-  static const std::set<std::string> kShort = {"q", "k", "v", "qkv", "query", "key", "value", "gate", "up", "logits"};
-  return kShort.count(hint) > 0 ? hint : "";
-}
-
 void ClassBuilder::NameCallees() {
   for (size_t i = 0; i < function_.steps.size(); ++i) {
     if (member_of_step_[i] < 0) continue;
     const Member& member = members_.at(static_cast<size_t>(member_of_step_[i]));
     Apply& apply = *function_.steps[i].apply;
     apply.callee = AttributeText(member);
-    apply.hint = HintFor(member);
+    apply.hint = ResultHint(member.list.empty() ? member.name : Singular(member.list));
     if (member.list.empty()) continue;
     apply.list = "self." + member.list;
     apply.position = member.index;

@@ -120,10 +120,13 @@ class Attempt {
     return out;
   }
 
-  std::vector<std::string> WantedNames(size_t i, ValueId id, size_t position) const {
+  std::vector<std::string> WantedNames(size_t i, size_t position) const {
     std::vector<std::string> wanted;
     const Step& step = flow_.steps[i];
     if (position < flow_.targets[i].size()) wanted.push_back(flow_.targets[i][position]);
+    if (step.apply && position < step.apply->names.size() && !step.apply->names[position].empty()) {
+      wanted.push_back(step.apply->names[position]);
+    }
     if (step.apply && position == 0) {
       for (const ValueId read : VariablesOf(i)) {
         const bool main_flow = !LiveAfter(read, i) && (step.apply->hint.empty() || parameter_names_.count(names_.at(read)));
@@ -136,7 +139,6 @@ class Attempt {
       if (!reads.empty() && !LiveAfter(reads[0], i)) wanted.push_back(names_.at(reads[0]));
     }
     for (const char* name : {"h", "y", "out"}) wanted.push_back(name);
-    (void)id;
     return wanted;
   }
 
@@ -158,7 +160,7 @@ class Attempt {
         if (carried != carried_from_.end()) {
           name = names_.at(carried->second);
         } else {
-          name = ChooseName(WantedNames(i, made[k], picks_one ? 0 : k), i);
+          name = ChooseName(WantedNames(i, picks_one ? 0 : k), i);
           for (const auto& other : bound) {
             if (other.second == name) name = absl::StrCat(name, k);
           }

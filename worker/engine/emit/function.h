@@ -26,7 +26,8 @@ struct Apply {
   std::vector<std::string> keywords;      // parallel to inputs, "" where by position; may be empty
   std::vector<program::ValueId> outputs;  // flat
   std::string pattern;                    // unpacking when nested: "$0, ($1, $2)"; "" for plain
-  std::string hint;                       // name for the result where the source's is unknown
+  std::vector<std::string> names;         // the source's own names of the outputs, "" where unknown
+  std::string hint;                       // else a telling name for the first of them
 };
 
 struct Step {

@@ -196,6 +196,29 @@ Lines ShapeFunction(const Program& program, const plan::Component& component) {
   return lines;
 }
 
+std::string DrawTree(const Program& program, const program::Tree& tree) {
+  using Kind = program::Tree::Kind;
+  std::vector<std::string> items;
+  switch (tree.kind) {
+    case Kind::kTensor: {
+      bool depends = false;
+      return DrawInput(program, tree.value, Sizes(program, tree.value), &depends);
+    }
+    case Kind::kLiteral: return tree.text;
+    case Kind::kTuple:
+    case Kind::kList:
+      for (const program::Tree& item : tree.items) items.push_back(DrawTree(program, item));
+      if (tree.kind == Kind::kList) return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
+      return absl::StrCat("(", absl::StrJoin(items, ", "), items.size() == 1 ? ",)" : ")");
+    case Kind::kDict:
+      for (size_t i = 0; i < tree.items.size(); ++i) {
+        items.push_back(absl::StrCat(tree.keys[i], ": ", DrawTree(program, tree.items[i])));
+      }
+      return absl::StrCat("{", absl::StrJoin(items, ", "), "}");
+    default: return "None";
+  }
+}
+
 Lines ReturnList(const std::vector<std::string>& items) { return WrapList("return [", items, "]", 92); }
 
 }  // namespace
@@ -210,6 +233,24 @@ std::string DrawInput(const Program& program, ValueId id, const std::string& siz
   std::string text = drawer.Text();
   *depends_on_shape = drawer.depends_on_shape();
   return text;
+}
+
+Lines ModelInputFunctions(const plan::Plan& plan) {
+  const program::Invocation& call = plan.program.invocations.at(0);
+  std::vector<std::string> items;
+  for (const program::Tree& tree : call.args) items.push_back(DrawTree(plan.program, tree));
+  Lines lines = {"def get_inputs():"};
+  Append(lines, Indented(ReturnList(items)));
+  if (!call.kwargs.empty()) {
+    items.clear();
+    for (const auto& [name, tree] : call.kwargs) {
+      items.push_back(absl::StrCat(PythonString(name), ": ", DrawTree(plan.program, tree)));
+    }
+    Append(lines, {"", "", "def get_input_kwargs():"});
+    Append(lines, Indented(WrapList("return {", items, "}", 92)));
+  }
+  Append(lines, {"", "", "def get_init_inputs():", "    return []"});
+  return lines;
 }
 
 Lines InputFunctions(const plan::Plan& plan, const plan::Component& component, const std::vector<std::string>& names,

@@ -18,4 +18,8 @@ std::string DrawInput(const program::Program& program, program::ValueId id, cons
 Lines InputFunctions(const plan::Plan& plan, const plan::Component& component, const std::vector<std::string>& names,
                      const std::vector<std::string>& init_values);
 
+// get_inputs, get_input_kwargs (where it has keyword arguments) and get_init_inputs for the refactored
+// submitted model: the arguments of its recorded call.
+Lines ModelInputFunctions(const plan::Plan& plan);
+
 }  // namespace strata::emit

@@ -1,0 +1,15 @@
+#pragma once
+// The fixed parts of composition_test.py.
+
+#include <string>
+
+#include "worker/engine/emit/python_text.h"
+
+namespace strata::emit {
+
+// Docstring, imports, sys.path and numeric setting; the submitted model is imported as `submission`.
+Lines CompositionHeader(const std::string& model, const std::string& folder, const std::string& module, bool packed);
+// Weight transfer, comparison and __main__.
+Lines CompositionMain();
+
+}  // namespace strata::emit
