@@ -222,6 +222,10 @@ TEST_F(CrashTest, ABadRequestIsOurFault) {
   request.file = File("model.py", ModelWithForward("return x"));
   request.device = "tpu";
   EXPECT_EQ(Run(request).status, RunStatus::kInternal);
+  request.device = "cuda";
+  if (!HasDevice()) {
+    EXPECT_THAT(Run(request).message, HasSubstr("torch sees none here; ask for cpu"));
+  }
   request.device = "cpu";
   File("out0/old.bin", "x");
   EXPECT_THAT(Run(request).message, HasSubstr("is not empty: it has old.bin"));

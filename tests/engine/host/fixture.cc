@@ -39,6 +39,13 @@ HostTest::HostTest() : dir_(MakeDir()) {
 
 Zygote& HostTest::zygote() { return *the_zygote; }
 
+bool HostTest::HasDevice() {
+  for (const auto& [key, value] : zygote().Environment()) {
+    if (key == "devices") return value != "0";
+  }
+  return false;
+}
+
 std::string HostTest::File(const std::string& name, const std::string& text) {
   const std::string path = JoinPath(dir(), name);
   EXPECT_TRUE(MakeDirs(DirName(path)).ok());

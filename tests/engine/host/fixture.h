@@ -15,6 +15,7 @@ class HostTest : public ::testing::Test {
   HostTest();
 
   static Zygote& zygote();
+  static bool HasDevice();  // an accelerator
 
   // Writes `text` as NAME into the test's folder; returns the absolute path.
   std::string File(const std::string& name, const std::string& text);

@@ -397,6 +397,16 @@ TEST_F(RunnerTest, AFileNamedLikeAnImportedModuleRunsAndLeavesThatModuleAlone) {
   EXPECT_EQ(Result(request, "outputs_42_0.bin").tensors.size(), 1u);
 }
 
+TEST_F(RunnerTest, WhatUserCodeWritesDoesNotMixWithTheResults) {
+  const RunRequest request = Saving(File(
+      "model.py",
+      ModelWithForward("import tempfile; open('mine.bin', 'w').write('x'); tempfile.mkdtemp(); return x")));
+  Result(request, "weights.bin");
+  EXPECT_THAT(*ListFiles(request.out_dir),
+              ElementsAre("after_42_0.bin", "inputs_42_0.bin", "outputs_42_0.bin", "weights.bin"));
+  EXPECT_FALSE(FileExists(request.out_dir + "/work"));
+}
+
 TEST_F(RunnerTest, NothingOfARunStaysForTheNext) {
   File("children/part.py", kPart);
   RunRequest first = Request(File("refactored.py", kRefactored));

@@ -111,7 +111,7 @@ def user_frames(error):
     root = os.path.dirname(user_file) + "/"
     frames = []
     for entry in traceback.extract_tb(error.__traceback__):
-        if entry.filename.startswith(root):
+        if entry.filename.startswith(root) and "/site-packages/" not in entry.filename:
             frames.append((entry.filename[len(root):], entry.lineno or 0, entry.name, entry.line or ""))
     return frames
 

@@ -25,21 +25,33 @@ std::string TextOf(PyObject* object) {
   return bytes == nullptr ? "" : bytes;
 }
 
-// The pending exception as `traceback.format_exception` prints it; clears it.
-std::string TakeError() {
+// The pending exception with its traceback attached; clears it.
+Object TakeException() {
+#if PY_VERSION_HEX >= 0x030c0000
+  return Object(PyErr_GetRaisedException());
+#else
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
   PyErr_Fetch(&type, &value, &traceback);
   PyErr_NormalizeException(&type, &value, &traceback);
-  const Object own_type(type), own_value(value), own_traceback(traceback);
+  if (value != nullptr && traceback != nullptr) PyException_SetTraceback(value, traceback);
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  return Object(value);
+#endif
+}
+
+// The pending exception as `traceback.format_exception` prints it; clears it.
+std::string TakeError() {
+  const Object error = TakeException();
+  if (!error) return "no error was set";
   const Object module(PyImport_ImportModule("traceback"));
-  const Object lines(module ? PyObject_CallMethod(module.get(), "format_exception", "OOO", type, value,
-                                                  traceback != nullptr ? traceback : Py_None)
+  const Object lines(module ? PyObject_CallMethod(module.get(), "format_exception", "O", error.get())
                             : nullptr);
   const Object empty(PyUnicode_FromString(""));
-  const Object joined(lines ? PyUnicode_Join(empty.get(), lines.get()) : nullptr);
+  const Object joined(lines && empty ? PyUnicode_Join(empty.get(), lines.get()) : nullptr);
   if (joined) return TextOf(joined.get());
   PyErr_Clear();
-  return TextOf(value);
+  return TextOf(error.get());
 }
 
 // Set before anything can read it. One thread per library: a pool started here would be dead in every fork.

@@ -47,7 +47,8 @@ void LocateFromTrace(std::string_view trace, const std::string& user_file, RunOu
     const size_t end_of_file = line.rfind(kLine);
     if (located || line.substr(0, kFile.size()) != kFile || end_of_file == absl::string_view::npos) continue;
     const absl::string_view file = line.substr(kFile.size(), end_of_file - kFile.size());
-    if (file.substr(0, dir.size()) != dir) continue;
+    if (file.substr(0, dir.size()) != dir || file.find("/site-packages/") != absl::string_view::npos)
+      continue;
     const std::string number(line.substr(end_of_file + kLine.size()));
     outcome.file = ValidUtf8(BaseName(std::string(file)));
     outcome.line = std::clamp(atoi(number.c_str()), 0, 1 << 30);

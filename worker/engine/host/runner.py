@@ -12,6 +12,7 @@ import random
 import runpy
 import signal
 import sys
+import tempfile
 import threading
 from json import dumps, loads
 
@@ -352,7 +353,7 @@ def prepare_process(request, trace_fd):
     os._exit = exit_with_trace
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
-    os.environ["TMPDIR"] = request["out_dir"]
+    tempfile.tempdir = os.environ["TMPDIR"] = os.getcwd()
     sys.path.insert(0, os.path.dirname(request["file"]))
     torch.set_num_threads(request["threads"])
     torch.set_num_interop_threads(1)

@@ -38,6 +38,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr char kWorkDir[] = "work";
 constexpr int64_t kMaxTrustedResultBytes = int64_t{256} << 20;
 
 int CountThreads() {
@@ -89,9 +90,16 @@ class ForkingZygote : public Zygote {
   RunOutcome Run(const RunRequest& request, const Limits& limits) override {
     if (const absl::Status status = CheckRequest(request); !status.ok())
       return Ours(std::string(status.message()));
+    if (request.device != "cpu" && !has_device_) {
+      return Ours(
+          absl::StrCat("device '", request.device, "' was asked for, but torch sees none here; ask for cpu"));
+    }
+    // Where user code finds itself, and where its temporary files go: not among the results.
+    const std::string work_dir = JoinPath(request.out_dir, kWorkDir);
+    if (const absl::Status made = MakeDirs(work_dir); !made.ok()) return Ours(std::string(made.message()));
     *stage_page_ = 0;
     const std::string text = RequestJson(request);
-    const auto child = Fork(limits, request.out_dir, [&](int trace_fd) {
+    const auto child = Fork(limits, work_dir, [&](int trace_fd) {
       const auto result = CallText("strata_runner", "main", text, trace_fd);
       if (result.ok()) return *result;
       return json{{"status", "internal"}, {"message", result.status().message()}}.dump(
@@ -99,6 +107,7 @@ class ForkingZygote : public Zygote {
     });
     if (!child.ok()) return Ours(std::string(child.status().message()));
     ChildEnd end = Supervise(*child, limits, kMaxResultBytes, /*ask_for_trace=*/true);
+    RemoveTree(work_dir).IgnoreError();
     const uint8_t stage = *stage_page_;
     return OutcomeOf(request, limits, kStages[stage < std::size(kStages) ? stage : 0], std::move(end));
   }
@@ -134,6 +143,7 @@ class ForkingZygote : public Zygote {
       if (!fields.is_object()) return absl::InternalError("the interpreter does not say its versions");
       for (const auto& [key, value] : fields.items()) {
         if (value.is_string()) environment_.emplace_back(key, value.get<std::string>());
+        if (key == "devices" && value != "0") has_device_ = true;
       }
     }
     environment_.emplace_back("isolation", "process");
@@ -184,6 +194,7 @@ class ForkingZygote : public Zygote {
 
   volatile uint8_t* const stage_page_;
   std::vector<std::pair<std::string, std::string>> environment_;
+  bool has_device_ = false;
 };
 
 absl::Status DefineModules() {
