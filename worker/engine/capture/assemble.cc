@@ -61,7 +61,7 @@ void VisitProgram(Program& program, const Visit& visit) {
 
 // A formula is what replays to the same elements: nothing random or custom, no weights, no memory that
 // was filled where the recorder could not see.
-bool IsFormula(const Program& program, const std::vector<CallId>& slice, const std::vector<bool>& unwritten) {
+bool IsFormula(const Program& program, const std::vector<CallId>& slice, const std::vector<bool>& unseen) {
   for (CallId id : slice) {
     const Call& call = program.init_calls[static_cast<size_t>(id)];
     if (call.marks & (program::kRandom | program::kOpaque | program::kDataDependent)) return false;
@@ -70,25 +70,31 @@ bool IsFormula(const Program& program, const std::vector<CallId>& slice, const s
       const bool made_here = value.init_producer != kNoId && value.kind != ValueKind::kParameter;
       if (!made_here && (value.kind != ValueKind::kConstant || value.data.empty())) return false;
     }
+    const bool makes_memory = program::OperatorName(call.op).find("empty") != std::string::npos;
     for (ValueId result : call.results) {
-      if (result != kNoId && unwritten[static_cast<size_t>(program.value(result).storage)]) return false;
+      if (makes_memory && result != kNoId && unseen[static_cast<size_t>(program.value(result).storage)])
+        return false;
     }
   }
   return true;
 }
 
-std::set<CallId> KeepFormulas(Program& program, const std::vector<bool>& unwritten) {
+std::set<CallId> KeepFormulas(Program& program, const std::vector<bool>& unseen) {
   std::set<CallId> kept;
-  std::set<ValueId> read;
+  std::set<ValueId> read, of_torch;
+  for (const auto& module : program.modules) {
+    if (!module.is_torch_nn) continue;  // its constructor makes its buffers
+    for (const auto& [name, id] : module.buffers) of_torch.insert(id);
+  }
   for (const Call& call : program.calls) {
     for (ValueId id : Reads(call)) read.insert(id);
   }
   for (Value& value : program.values) {
     const bool leaf =
         value.kind == ValueKind::kBuffer || (value.kind == ValueKind::kConstant && read.contains(value.id));
-    if (!leaf || value.init_producer == kNoId) continue;
+    if (!leaf || value.init_producer == kNoId || of_torch.contains(value.id)) continue;
     const std::vector<CallId> slice = InitSlice(program, value.id);
-    if (IsFormula(program, slice, unwritten)) kept.insert(slice.begin(), slice.end());
+    if (IsFormula(program, slice, unseen)) kept.insert(slice.begin(), slice.end());
   }
   // Decided for all before any is cut: a formula may pass through another buffer.
   for (Value& value : program.values) {
@@ -134,7 +140,7 @@ void RenumberValues(Program& program) {
 
 // torch.tensor() leaves a trail of calls on memory that it fills unseen; what reads the tensor reads a
 // constant instead. The trail goes.
-void DropUnwrittenTrails(Program& program, const std::vector<bool>& unwritten) {
+void DropUnseenTrails(Program& program, const std::vector<bool>& unseen) {
   std::set<ValueId> used;
   for (auto& invocation : program.invocations) {
     const Visit use = [&](ValueId& id) { used.insert(id); };
@@ -143,15 +149,12 @@ void DropUnwrittenTrails(Program& program, const std::vector<bool>& unwritten) {
     VisitTree(invocation.output, use);
   }
   const auto is_trail = [&](const Call& call) {
-    bool any = false;
-    for (const auto* ids : {&call.results, &call.mutated_to}) {
-      for (ValueId id : *ids) {
-        if (id == kNoId) continue;
-        any = true;
-        if (used.contains(id) || !unwritten[static_cast<size_t>(program.value(id).storage)]) return false;
-      }
+    if (call.results.empty() || !call.mutated.empty()) return false;
+    for (ValueId id : call.results) {
+      if (id == kNoId || used.contains(id)) return false;
+      if (!unseen[static_cast<size_t>(program.value(id).storage)]) return false;
     }
-    return any;
+    return true;
   };
   std::vector<bool> dropped(program.calls.size());
   for (size_t i = program.calls.size(); i-- > 0;) {
@@ -207,12 +210,12 @@ void NoteReads(Program& program) {
 
 }  // namespace
 
-Program Assemble(Program raw, const std::vector<bool>& unwritten, const LineTargets& targets) {
-  RenumberInitCalls(raw, KeepFormulas(raw, unwritten));
+Program Assemble(Program raw, const std::vector<bool>& unseen, const LineTargets& targets) {
+  RenumberInitCalls(raw, KeepFormulas(raw, unseen));
   for (Value& value : raw.values) {
     if (value.kind == ValueKind::kParameter) value.init_producer = kNoId;
   }
-  DropUnwrittenTrails(raw, unwritten);
+  DropUnseenTrails(raw, unseen);
   RenumberValues(raw);
   FinishFrames(raw, targets);
   NoteReads(raw);

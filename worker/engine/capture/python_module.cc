@@ -115,7 +115,7 @@ py::bytes Finish(Recorder& recorder, const std::string& source_file, const std::
   raw.source_file = source_file;
   raw.torch_version = torch_version;
   raw.device = device;
-  return py::bytes(program::Encode(Assemble(std::move(raw), recorder.unwritten_storages(), targets)));
+  return py::bytes(program::Encode(Assemble(std::move(raw), recorder.unseen_storages(), targets)));
 }
 
 void Define(py::module_& m) {

@@ -50,6 +50,9 @@ bool ChangesOnlyMetadata(std::string_view op) {
   return IsOneOf(op, kNames);
 }
 
+// How torch.tensor() ends: by then it has filled its memory.
+bool EndsTensorFactory(std::string_view op) { return op == "aten::lift_fresh" || op == "aten::detach_"; }
+
 bool MakesUnwrittenMemory(const std::string& op) {
   constexpr std::string_view kNames[] = {"empty",     "empty_like",        "empty_strided",
                                          "new_empty", "new_empty_strided", "empty_permuted"};
@@ -111,6 +114,7 @@ struct Recorder::Pending {
   std::vector<Touched> touched;
   bool makes_unwritten = false;
   bool only_metadata = false;
+  bool drop = false;  // says nothing: the tensor goes on meaning what it means
   int exceptions = 0;
 };
 
@@ -125,6 +129,7 @@ bool Recorder::Recording() const { return active_ && std::this_thread::get_id() 
 
 void Recorder::Start(Phase phase) {
   phase_ = phase;
+  if (phase == Phase::kForward) table_.Settle();
   thread_ = std::this_thread::get_id();
   depth_ = 0;
   current = this;
@@ -218,10 +223,16 @@ void Recorder::Begin(const at::RecordFunction& fn, const c10::OperatorName& name
 ValueId Recorder::ReadArgument(const at::Tensor& tensor, const c10::Argument& schema, bool write_only) {
   ValueId id = Identify(tensor);
   const bool writes = schema.alias_info() && schema.alias_info()->isWrite();
+  // Without a graph to detach from it changes nothing.
+  if (pending_->call.op == "aten::detach_" && !tensor.requires_grad()) pending_->drop = true;
   const bool aliases = schema.alias_info() && (!writes || pending_->only_metadata);
   bool undecided = false;
   if (table_.IsUnwritten(tensor) && program_.value(id).kind != ValueKind::kConstant && !write_only) {
-    if (aliases) {
+    if (EndsTensorFactory(pending_->call.op)) {
+      id = MakeConstant(tensor);
+      table_.SetMemory(tensor, TensorTable::Memory::kFilledUnseen);
+      pending_->drop = true;
+    } else if (aliases) {
       undecided = true;
     } else {
       id = MakeConstant(tensor);
@@ -248,7 +259,7 @@ ValueId Recorder::MakeConstant(const at::Tensor& tensor) {
 
 void Recorder::End(const at::RecordFunction& fn) {
   if (std::uncaught_exceptions() > pending_->exceptions) return;  // the operator raised
-  if (phase_ == Phase::kForward && pending_->call.scope == kNoId) return;
+  if (pending_->drop || (phase_ == Phase::kForward && pending_->call.scope == kNoId)) return;
   Call& call = pending_->call;
   call.id = static_cast<CallId>(calls().size());
 
@@ -262,10 +273,11 @@ void Recorder::End(const at::RecordFunction& fn) {
       ForEachTensor(output, [&](const at::Tensor& t) { results.push_back(t); });
     }
   }
+  if (call.op == "aten::lift_fresh" && table_.Find(results.at(0)) != kNoId) return;
   call.result_is_tuple = !call.result_is_list && results.size() > 1;
   std::vector<int32_t> storages;
   for (const at::Tensor& t : results) {
-    if (t.defined() && t.has_storage()) storages.push_back(table_.StorageId(t));
+    if (t.defined() && t.has_storage()) storages.push_back(table_.StorageOf(t));
   }
   call.results.assign(results.size(), kNoId);
   EndArguments(storages);
@@ -283,7 +295,7 @@ void Recorder::EndArguments(const std::vector<int32_t>& result_storages) {
     const at::Tensor tensor{impl};
     if (touched.undecided && tensor.has_storage()) {
       const bool copied = std::find(result_storages.begin(), result_storages.end(),
-                                    table_.StorageId(tensor)) == result_storages.end();
+                                    table_.StorageOf(tensor)) == result_storages.end();
       if (copied) {
         const ValueId constant = MakeConstant(tensor);
         for (auto& argument : call.args) Replace(argument.value, touched.id, constant);
@@ -293,7 +305,7 @@ void Recorder::EndArguments(const std::vector<int32_t>& result_storages) {
     const bool wrote = touched.writes || VersionOf(tensor) != touched.version;
     if (!wrote || std::find(call.mutated.begin(), call.mutated.end(), touched.id) != call.mutated.end())
       continue;
-    if (!pending_->only_metadata) table_.SetUnwritten(tensor, false);
+    if (!pending_->only_metadata) table_.SetMemory(tensor, TensorTable::Memory::kWritten);
     call.marks |= program::kMutates;
     call.mutated.push_back(touched.id);
     const auto index = static_cast<int32_t>(call.results.size() + call.mutated_to.size());
@@ -315,7 +327,7 @@ ValueId Recorder::ResultValue(const at::Tensor& tensor, int32_t index) {
   const ValueId before = table_.Find(tensor);
   if (before == kNoId) {
     const ValueId id = NewResult(tensor, index, /*repoint=*/true);
-    if (pending_->makes_unwritten) table_.SetUnwritten(tensor, true);
+    if (pending_->makes_unwritten) table_.SetMemory(tensor, TensorTable::Memory::kUnwritten);
     return id;
   }
   if (std::find(call.mutated_to.begin(), call.mutated_to.end(), before) != call.mutated_to.end()) {

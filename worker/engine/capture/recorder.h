@@ -58,7 +58,7 @@ class Recorder {
 
   // The raw recording; see Assemble() for what is left to do.
   program::Program& program() { return program_; }
-  const std::vector<bool>& unwritten_storages() const { return table_.unwritten_storages(); }
+  std::vector<bool> unseen_storages() const { return table_.UnseenStorages(); }
 
  private:
   struct Touched;

@@ -1,5 +1,6 @@
 #include "worker/engine/capture/tensor_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <span>
@@ -90,9 +91,9 @@ DType ToDType(c10::ScalarType type) {
 }
 
 int32_t TensorTable::StorageOf(const at::Tensor& tensor) {
-  const auto fresh = static_cast<int32_t>(unwritten_.size());
+  const auto fresh = static_cast<int32_t>(memory_.size());
   if (!tensor.has_storage()) {
-    unwritten_.push_back(false);
+    memory_.push_back(Memory::kWritten);
     return fresh;
   }
   const c10::Storage& storage = tensor.unsafeGetTensorImpl()->unsafe_storage();
@@ -101,7 +102,7 @@ int32_t TensorTable::StorageOf(const at::Tensor& tensor) {
   if (found != storages_.end()) return found->second.id;
   storages_.emplace(
       impl, KnownStorage{c10::weak_intrusive_ptr<c10::StorageImpl>(storage.getWeakStorageImpl()), fresh});
-  unwritten_.push_back(false);
+  memory_.push_back(Memory::kWritten);
   return fresh;
 }
 
@@ -156,12 +157,22 @@ void TensorTable::Point(const at::Tensor& tensor, ValueId id) {
   }
 }
 
-void TensorTable::SetUnwritten(const at::Tensor& tensor, bool unwritten) {
-  unwritten_[static_cast<size_t>(StorageOf(tensor))] = unwritten;
+void TensorTable::SetMemory(const at::Tensor& tensor, Memory memory) {
+  memory_[static_cast<size_t>(StorageOf(tensor))] = memory;
 }
 
 bool TensorTable::IsUnwritten(const at::Tensor& tensor) {
-  return tensor.has_storage() && unwritten_[static_cast<size_t>(StorageOf(tensor))];
+  return tensor.has_storage() && memory_[static_cast<size_t>(StorageOf(tensor))] == Memory::kUnwritten;
+}
+
+void TensorTable::Settle() {
+  std::replace(memory_.begin(), memory_.end(), Memory::kUnwritten, Memory::kFilledUnseen);
+}
+
+std::vector<bool> TensorTable::UnseenStorages() const {
+  std::vector<bool> unseen;
+  for (const Memory memory : memory_) unseen.push_back(memory != Memory::kWritten);
+  return unseen;
 }
 
 void TensorTable::Snapshot(ValueId id, const at::Tensor& tensor) {

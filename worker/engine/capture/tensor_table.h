@@ -29,11 +29,17 @@ class TensorTable {
   program::ValueId AddBeside(const at::Tensor& tensor, program::ValueKind kind);
   void Point(const at::Tensor& tensor, program::ValueId id);
 
-  // Memory from empty(): torch.tensor and friends fill it where no one can see.
-  void SetUnwritten(const at::Tensor& tensor, bool unwritten);
+  int32_t StorageOf(const at::Tensor& tensor);
+
+  // Memory from empty(): torch.tensor and friends fill it where no one can see. It is unwritten until a
+  // recorded call writes to it, or until something shows that it was filled unseen.
+  enum class Memory : uint8_t { kWritten, kUnwritten, kFilledUnseen };
+  void SetMemory(const at::Tensor& tensor, Memory memory);
   bool IsUnwritten(const at::Tensor& tensor);
-  int32_t StorageId(const at::Tensor& tensor) { return StorageOf(tensor); }
-  const std::vector<bool>& unwritten_storages() const { return unwritten_; }
+  // What is unwritten now was filled unseen: the construction is over.
+  void Settle();
+  // By storage id: not written by any recorded call.
+  std::vector<bool> UnseenStorages() const;
 
   // Takes the elements into Value::data (row-major, little-endian).
   void Snapshot(program::ValueId id, const at::Tensor& tensor);
@@ -50,14 +56,13 @@ class TensorTable {
     c10::weak_intrusive_ptr<c10::StorageImpl> impl;
     int32_t id;
   };
-  int32_t StorageOf(const at::Tensor& tensor);
   program::Value& Of(program::ValueId id) { return program_.values[static_cast<size_t>(id)]; }
 
   program::Program& program_;
   std::unordered_map<const c10::TensorImpl*, Known> known_;
   std::unordered_map<const c10::StorageImpl*, KnownStorage> storages_;
-  std::vector<bool> unwritten_;  // by storage id
-  std::vector<bool> observed_;   // by value id
+  std::vector<Memory> memory_;  // by storage id
+  std::vector<bool> observed_;  // by value id
 };
 
 }  // namespace strata::capture
