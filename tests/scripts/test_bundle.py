@@ -84,7 +84,7 @@ if __name__ == "__main__":
         getattr(composed, name).linear.load_state_dict(getattr(original, name).state_dict())
     x = get_inputs()[0]
     passed = torch.allclose(original(x), composed(x), rtol=1e-4, atol=1e-5)
-    print("PASS" if passed else "FAIL")
+    print("PASS" if passed else "FAIL", f"(max_diff={(original(x) - composed(x)).abs().max().item():.2e})")
     sys.exit(0 if passed else 1)
 '''
 
@@ -167,6 +167,7 @@ class Bundle(unittest.TestCase):
         self.assertEqual((summary["passed"], summary["failed"]), (0, 1))
         results = json.loads((self.bundle / "verification" / "test_results.json").read_text())
         self.assertEqual((results["composition_test"], results["passed"]), ("FAIL", 3))
+        self.assertGreater(results["max_difference"], 0)
         coverage = json.loads((self.bundle / "verification" / "coverage_summary.json").read_text())
         self.assertEqual(coverage["coverage"]["missing_op_types"], ["relu"])
 

@@ -1,9 +1,12 @@
 """verify_step.py and extract_ops.py on a good step and on the same step with one thing wrong."""
 
+import base64
 import json
 import re
+import struct
 import tempfile
 import unittest
+import zlib
 
 import hand_made
 from hand_made import LINEAR, ORIGINAL, REFACTORED, RELU, WEIGHT_MAP, in_child
@@ -51,6 +54,19 @@ class GoodSteps(Step):
         self.assertEqual([(trial["seed"], trial["workload"]) for trial in numbers["trials"]],
                          [(seed, workload) for workload in (0, 1) for seed in (42, 43, 44)])
         self.assertEqual(verdict["weight_transfer"]["unmapped_refactored"], [])
+
+    def test_buffers_may_be_computed_and_unpacked_in_init(self):
+        packed = base64.b64encode(zlib.compress(struct.pack("<8f", *range(1, 9)))).decode()
+        helper = ("class RefactoredModel", "import base64\nimport zlib\n\n\ndef _unpack(text, dtype, shape):\n"
+                  "    data = bytearray(zlib.decompress(base64.b64decode(text)))\n"
+                  "    return torch.frombuffer(data, dtype=dtype).reshape(shape)\n\n\nclass RefactoredModel")
+        for setup, value in (("", f'_unpack("{packed}", torch.float32, (8,))'),
+                             ("steps = torch.arange(8.0)\n        one = steps.cos()[0]\n        ", "steps + one")):
+            with self.subTest(value):
+                buffer = ('self.register_buffer("scale", torch.arange(8.0) + 1)',
+                          f'{setup}self.register_buffer("scale", {value})')
+                verdict = self.verdict(refactored=self.refactored(helper, buffer))
+                self.assertEqual(verdict["status"], "PASS", verdict["anticheat"])
 
     def test_tolerance_allows_what_the_page_says_and_says_so(self):
         nearly = LINEAR.replace("self.linear(x)", "self.linear(x) * (1 + 2e-7)")
@@ -112,6 +128,11 @@ class BadSteps(Step):
                 verdict = self.verdict(refactored=self.refactored(("* self.scale + x", f"* self.scale + x + ({hidden})")))
                 self.assertEqual(verdict["status"], "FAIL")
                 self.assertNotEqual(verdict["anticheat"]["executed_violations"], [])
+
+    def test_compute_in_a_helper_that_forward_calls_is_found_in_the_source(self):
+        helper = ("class RefactoredModel", "def helper(x):\n    return torch.relu(x)\n\n\nclass RefactoredModel")
+        verdict = self.verdict(refactored=self.refactored(helper, ("self.relu(self.up(x))", "helper(self.up(x))")))
+        self.assertViolation(verdict, "source", "torch.relu")
 
     def test_calling_a_childs_forward_past_its_border_is_found(self):
         verdict = self.verdict(refactored=self.refactored(("self.relu(self", "self.relu.forward(self")))

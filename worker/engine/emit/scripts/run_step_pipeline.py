@@ -12,6 +12,7 @@ import concurrent.futures
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -70,8 +71,10 @@ class Checks:
         return code == 0 and "PASS" in printed, printed
 
     def composition(self):
+        """Whether it passes, the largest difference that it printed (None where it printed none), what it printed."""
         code, printed = self.run(self.bundle / "verification" / "composition_test.py")
-        return code == 0 and "PASS" in printed, printed
+        differences = [float(number) for number in re.findall(r"max_diff=([0-9.e+-]+)", printed)]
+        return code == 0 and "PASS" in printed, max(differences, default=None), printed
 
 
 def steps_of(bundle):
@@ -129,7 +132,7 @@ def check_files(checks, pool):
         name = str(path.relative_to(checks.bundle))
         results.append({"file": name, "status": "PASS" if passed else "FAIL"})
         show(name, passed, "", printed)
-    passed, printed = checks.composition()
+    passed, difference, printed = checks.composition()
     show("verification/composition_test.py", passed, "", printed)
     good = sum(result["status"] == "PASS" for result in results)
     return {
@@ -138,7 +141,7 @@ def check_files(checks, pool):
         "passed": good,
         "failed": len(results) - good,
         "composition_test": "PASS" if passed else "FAIL",
-        "max_difference": None,
+        "max_difference": difference,
         "component_results": results,
     }
 

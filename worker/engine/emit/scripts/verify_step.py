@@ -44,7 +44,8 @@ PYTHON_FUNCTIONS = frozenset("""
     abs all any bool dict enumerate float frozenset int isinstance len list max min range reversed set slice sorted
     str sum super tuple zip
 """.split())
-REFACTORED_IMPORTS = {"torch", "sys", "os", "pathlib", "math", "typing", "dataclasses", "collections", "children"}
+REFACTORED_IMPORTS = {"torch", "sys", "os", "pathlib", "math", "typing", "dataclasses", "collections", "base64", "zlib",
+                      "children"}
 CHILD_IMPORTS = {"torch", "math", "typing", "dataclasses", "collections", "functools", "itertools", "operator", "abc",
                  "enum", "base64", "zlib", "struct", "sys", "traceback", "__future__", "warnings"}
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "open", "__import__", "globals", "locals", "vars", "setattr", "delattr",
@@ -105,15 +106,22 @@ def scan_refactored(path):
     if not any(isinstance(node, ast.ClassDef) and node.name == "RefactoredModel" for node in tree.body):
         found.append(violation(path, tree, "has no class RefactoredModel"))
     local = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    forwards, helpers, inits = [], {}, []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for method in node.body:
-                if not isinstance(method, ast.FunctionDef):
-                    continue
-                scan = scan_init if method.name == "__init__" else scan_forward
-                found += scan(path, method, torch_names, children, local)
+                if isinstance(method, ast.FunctionDef):
+                    (inits if method.name == "__init__" else forwards).append(method)
         elif isinstance(node, ast.FunctionDef) and not node.name.startswith(("get_", "run_tests")):
-            found += scan_forward(path, node, torch_names, children, local)
+            helpers[node.name] = node
+    for method in forwards:  # grows: a helper that a forward calls is part of it
+        forwards += [helpers.pop(name) for name in names_in(ast.walk(method)) if name in helpers]
+    for method in forwards:
+        found += scan_forward(path, method, torch_names, children, local)
+    for method in inits:
+        found += scan_init(path, method, torch_names, buffer_formulas(method))
+    for helper in helpers.values():
+        found += scan_init(path, helper, torch_names, set())
     return found
 
 
@@ -122,21 +130,25 @@ def resolve(parts, torch_names):
     return torch_names[parts[0]] + parts[1:] if parts and parts[0] in torch_names else parts
 
 
-def scan_init(path, method, torch_names, children, local):
-    found = []
-    buffers = {inner for node in ast.walk(method) if is_method_call(node, "register_buffer")
-               for inner in ast.walk(node)}
-    feeding = names_in(buffers)
-    for node in ast.walk(method):
-        if isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id in feeding
-                                                for target in flat_targets(node.targets)):
-            buffers |= set(ast.walk(node))
+def buffer_formulas(method):
+    """The nodes of an __init__ that compute what its register_buffer calls are given."""
+    found = {inner for node in ast.walk(method) if is_method_call(node, "register_buffer") for inner in ast.walk(node)}
+    assignments = [node for node in ast.walk(method) if isinstance(node, ast.Assign)]
+    for node in reversed(assignments):
+        if names_in(flat_targets(node.targets)) & names_in(found):
+            found |= set(ast.walk(node))
+    return found
+
+
+def scan_init(path, method, torch_names, buffers):
+    """`buffers`: the nodes that may compute; a helper function that no forward calls has none of its own."""
+    found, helper = [], method.name != "__init__"
     for node in ast.walk(method):
         if isinstance(node, ast.Call) and node not in buffers:
             name = resolve(dotted(node.func), torch_names)
             if name[:2] == ["torch", "nn"] and name[-1] not in CONTAINERS | {"Module"}:
                 found.append(violation(path, node, f"__init__ constructs {'.'.join(name)}; it must come from a child"))
-            elif name[:1] == ["torch"] and name[:2] != ["torch", "nn"]:
+            elif name[:1] == ["torch"] and name[:2] != ["torch", "nn"] and not helper:
                 found.append(violation(path, node, f"__init__ calls {'.'.join(name)} outside a buffer of the original"))
             elif is_method_call(node, "register_parameter"):
                 found.append(violation(path, node, "__init__ registers a parameter; it must come from a child"))
