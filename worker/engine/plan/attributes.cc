@@ -170,6 +170,20 @@ class AttributeNamer {
     return absl::StrJoin(common, ".");
   }
 
+  // "out_proj" of "attn.out_proj.weight" and "in_proj" of "attn.in_proj_weight"; "add_pos" of "pos".
+  void AddWeightWishes(const Node& child, const std::string& path, const std::string& operation,
+                       std::vector<std::string>* wishes) const {
+    std::string name = LastName(path);
+    const std::string& home = ModulePath(program_, child.scope);
+    const bool inner = name == "weight" && path.size() > home.size() + name.size() + 1;
+    if (inner) name = LastName(path.substr(0, path.size() - name.size() - 1));
+    const bool named_weight = name.size() > 7 && name.ends_with("_weight");
+    if (named_weight) name.resize(name.size() - 7);
+    name = Identifier(name, "weight");
+    const bool plain = inner || named_weight || child.operation == "parameter";
+    wishes->push_back(plain ? name : absl::StrCat(operation, "_", name));
+  }
+
   void AddOperationWishes(const Node& child, std::vector<std::string>* wishes) const {
     const std::string operation = Identifier(ShortOperation(child.operation), "part");
     // A weight without a module of its own gives its name.
@@ -177,8 +191,7 @@ class AttributeNamer {
       for (program::ValueId value : child.held) {
         const program::Value& v = program_.value(value);
         if (v.kind != program::ValueKind::kParameter || v.paths.empty()) continue;
-        const std::string name = Identifier(LastName(v.paths[0]), "weight");
-        wishes->push_back(child.operation == "parameter" ? name : absl::StrCat(operation, "_", name));
+        AddWeightWishes(child, v.paths[0], operation, wishes);
         break;
       }
     }

@@ -42,13 +42,22 @@ size_t CountKernels(const Wiring& wiring) {
   return count;
 }
 
-// Every contraction is in one of the regions, and little else is left over.
+// Every contraction is in one of the regions or only feeds them (a bias for the scores), and little else is
+// left over.
 bool Covers(const Wiring& wiring, const std::vector<Region>& regions) {
   std::set<size_t> covered;
   for (const Region& region : regions) covered.insert(region.members.begin(), region.members.end());
+  const auto only_feeds = [&](size_t i) {
+    bool feeds = false;
+    for (program::ValueId made : wiring.makes(i)) {
+      if (wiring.is_dependent(made)) return false;
+    }
+    for (size_t m : covered) feeds = feeds || wiring.reaches(i, m);
+    return feeds;
+  };
   int left_over = 0;
   for (size_t i = 0; i < wiring.size(); ++i) {
-    if (covered.contains(i) || !wiring.part(i).is_unit()) continue;
+    if (covered.contains(i) || !wiring.part(i).is_unit() || only_feeds(i)) continue;
     if (wiring.traits(i).contraction) return false;
     ++left_over;
   }

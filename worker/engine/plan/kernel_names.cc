@@ -129,6 +129,7 @@ class Namer {
       Set("p", NumberToken(Number("p", 0.5)));
       return Flag("train", false, "train");
     }
+    if (name_.operation == "relu6") return;
     if (op_ == "gelu") {
       const Argument* approximate = FindArgument(*call_, "approximate");
       if (approximate != nullptr && approximate->text == "tanh") Set("approximate", "tanh");

@@ -59,7 +59,7 @@ bool AllFree(const KernelSet& kernels, const std::vector<CallId>& calls) {
 bool ClaimTorchLeaf(KernelSet* kernels, const Census& census, const program::Module& module) {
   if (census.nested > 0 || census.contractions > 1 || census.compute == 0) return false;
   const bool single = census.compute == 1 && census.arithmetic == 0;
-  const std::string name = single ? NameOf(kernels->program().call(census.main)) : SnakeCase(module.class_name);
+  const std::string name = single ? TitleOf(kernels->program(), kernels->program().call(census.main)) : SnakeCase(module.class_name);
   return kernels->Claim(census.calls, name, "is torch.nn." + module.class_name);
 }
 

@@ -17,10 +17,12 @@ struct Feature {
   std::string label, token;
 };
 
-// A weight-bearing contraction says most about its fusion or layer.
+// A contraction with weights says most about its fusion or layer, one without (its dims are those of a whole
+// batch) least.
 int Rank(const KernelName& name) {
   if (name.operation.starts_with("conv") || name.operation == "linear") return 0;
-  return name.dims.empty() ? 2 : 1;
+  if (name.dims.empty()) return 2;
+  return IsContraction(name.operation) ? 3 : 1;
 }
 
 class ComponentNamer {
@@ -89,18 +91,7 @@ class ComponentNamer {
     std::vector<Feature> features;
     const Node& node = FirstNode(component);
     if (component.level != Level::kKernel) {
-      const std::vector<KernelName> names = KernelNames(component);
-      for (int rank : {0, 1}) {
-        for (size_t k = 0; k < names.size(); ++k) {
-          if (Rank(names[k]) == rank) features.push_back({absl::StrCat("dims", k), names[k].dims});
-        }
-      }
-      for (size_t k = 0; k < names.size(); ++k) {
-        for (const auto& [what, token] : names[k].settings) features.push_back({absl::StrCat(what, k), token});
-      }
-      for (size_t k = 0; k < names.size(); ++k) features.push_back({absl::StrCat("op", k), names[k].operation});
-      for (size_t k = 0; k < names.size(); ++k) features.push_back({absl::StrCat("dtype", k), names[k].dtypes});
-      features.push_back({"count", absl::StrCat(names.size(), "kernels")});
+      AddKernelFeatures(KernelNames(component), component.level == Level::kLayer, &features);
     }
     for (size_t k = 0; k < node.inputs.size(); ++k) {
       const auto& type = flow_.program().value(node.inputs[k]).type;
@@ -114,6 +105,36 @@ class ComponentNamer {
     for (size_t k = 0; k < literals.size(); ++k) features.push_back({absl::StrCat("literal", k), literals[k]});
     features.push_back({"digest", component.digest.substr(0, 6)});
     return features;
+  }
+
+  // "64x256": what a block takes and gives, of its first and last weight.
+  static std::string Ends(const std::string& first, const std::string& last) {
+    return absl::StrCat(first.substr(0, first.find('x')), "x", last.substr(last.rfind('x') + 1));
+  }
+
+  // Kernels are counted per operation, so that one more of another kind shifts nothing.
+  static void AddKernelFeatures(const std::vector<KernelName>& names, bool is_layer,
+                                std::vector<Feature>* features) {
+    std::map<std::string, int> count;
+    std::vector<std::string> which, weighted;
+    for (const KernelName& name : names) {
+      if (Rank(name) == 0) weighted.push_back(name.dims);
+    }
+    for (const KernelName& name : names) which.push_back(absl::StrCat(name.operation, count[name.operation]++));
+    if (is_layer && !weighted.empty()) features->push_back({"ends", Ends(weighted.front(), weighted.back())});
+    for (int rank : {0, 1, 3}) {
+      const char* label = rank == 3 ? "operands" : "dims";
+      for (size_t k = 0; k < names.size(); ++k) {
+        if (Rank(names[k]) == rank) features->push_back({absl::StrCat(label, which[k]), names[k].dims});
+      }
+    }
+    for (size_t k = 0; k < names.size(); ++k) {
+      for (const auto& [what, token] : names[k].settings)
+        features->push_back({absl::StrCat(what, which[k]), token});
+    }
+    for (size_t k = 0; k < names.size(); ++k) features->push_back({absl::StrCat("op", which[k]), names[k].operation});
+    for (size_t k = 0; k < names.size(); ++k) features->push_back({absl::StrCat("dtype", which[k]), names[k].dtypes});
+    features->push_back({"count", absl::StrCat(names.size(), "kernels")});
   }
 
   // Appends, feature by feature, those that differ within the group, until all names differ.
@@ -147,14 +168,14 @@ class ComponentNamer {
 
   // dims before settings before operations before shapes before literals before the digest.
   static int Order(const std::string& label) {
-    static constexpr const char* kOrder[] = {"dims", "stride", "kernel", "groups", "bias", "op", "count",
-                                             "dtype", "rank", "shape", "literal", "digest"};
+    static constexpr const char* kOrder[] = {"ends", "dims",  "stride", "kernel", "groups",   "bias",    "op",
+                                             "count", "dtype", "rank",   "shape",  "operands", "literal", "digest"};
     int order = 0;
     for (const char* prefix : kOrder) {
       if (label.starts_with(prefix)) return order;
       ++order;
     }
-    return 6;
+    return 6;  // other settings, with the operations
   }
 
   // Of a kernel the dtype stays last.

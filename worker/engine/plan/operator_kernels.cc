@@ -60,7 +60,7 @@ void ClaimSingleOperators(KernelSet* kernels, bool dependent) {
   for (const Call& call : kernels->program().calls) {
     if (!kernels->is_free(call.id) || kernels->flow().independent_of_input(call.id) == dependent) continue;
     if (IsKernelByItself(kernels->flow(), call)) {
-      kernels->Claim({call.id}, NameOf(call), "is one " + NameOf(call) + " operator");
+      kernels->Claim({call.id}, TitleOf(kernels->program(), call), "is one " + NameOf(call) + " operator");
     }
   }
 }
@@ -121,13 +121,20 @@ void ClaimConstantFormulas(KernelSet* kernels) {
         }
         for (CallId id : neighbours) {
           const Call& other = kernels->program().call(id);
-          const bool joins = kernels->is_free(id) && other.scope == call.scope &&
-                             flow.independent_of_input(id) && !TakesOwnTensor(flow, other);
+          const bool other_computes = program::Classify(kernels->program(), other) == OpClass::kCompute;
+          const bool joins = kernels->is_free(id) && other.scope == call.scope && flow.independent_of_input(id) &&
+                             (other_computes || !TakesOwnTensor(flow, other));
           grown |= joins && group.insert(id).second;
         }
       }
     }
-    const Call& last = kernels->program().call(*group.rbegin());
+    CallId last_id = call.id;
+    for (CallId id : group) {
+      if (program::Classify(kernels->program(), kernels->program().call(id)) != OpClass::kPlumbing) last_id = id;
+    }
+    // What shapes the result afterwards is the reader's business.
+    while (*group.rbegin() > last_id) group.erase(*group.rbegin());
+    const Call& last = kernels->program().call(last_id);
     std::string name = NameOf(call);
     if (group.size() > 1 && !last.frames.empty() && !last.frames.back().targets.empty())
       name = Identifier(last.frames.back().targets[0], name);

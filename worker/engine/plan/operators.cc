@@ -91,6 +91,14 @@ bool IsElementwise(std::string_view op) {
 }
 bool IsFactory(std::string_view op) { return Contains(kFactories, op); }
 
+std::string TitleOf(const program::Program& program, const program::Call& call) {
+  const std::string op = NameOf(call);
+  double low = 0, high = 0;
+  const bool bounded = op == "hardtanh" && NumberOf(program, FindArgument(call, "min_val"), &low) &&
+                       NumberOf(program, FindArgument(call, "max_val"), &high);
+  return bounded && low == 0 && high == 6 ? "relu6" : op;
+}
+
 const Argument* FindArgument(const program::Call& call, std::string_view name) {
   for (const program::NamedArgument& argument : call.args) {
     if (argument.name == name) return &argument.value;

@@ -31,6 +31,9 @@ bool IsFactory(std::string_view op);
 // "relu" of an aten::relu_ call.
 inline std::string NameOf(const program::Call& call) { return program::OperatorName(call.op); }
 
+// What people call it: relu6 is hardtanh between 0 and 6.
+std::string TitleOf(const program::Program& program, const program::Call& call);
+
 // The argument with that schema name, or nullptr.
 const program::Argument* FindArgument(const program::Call& call, std::string_view name);
 // Its number: an int, a double, a bool or a wrapped-number tensor with data. False if it is none.

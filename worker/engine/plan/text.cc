@@ -34,9 +34,28 @@ const std::set<std::string>& Keywords() {
   return *keywords;
 }
 
+// ReLU, SiLU and the like are one word.
+std::string JoinAcronyms(std::string_view name) {
+  std::string joined(name);
+  for (const char* word : {"ReLU", "SiLU", "GeLU", "GELU", "SELU", "CELU", "ELU"}) {
+    const std::string acronym = word;
+    for (size_t at = joined.find(acronym); at != std::string::npos; at = joined.find(acronym, at + 1)) {
+      for (size_t i = at + 1; i < at + acronym.size(); ++i)
+        joined[i] = static_cast<char>(std::tolower(static_cast<unsigned char>(joined[i])));
+    }
+  }
+  return joined;
+}
+
+std::string Lowered(std::string_view name);
+
 }  // namespace
 
-std::string SnakeCase(std::string_view name) {
+std::string SnakeCase(std::string_view name) { return Lowered(JoinAcronyms(name)); }
+
+namespace {
+
+std::string Lowered(std::string_view name) {
   std::string out;
   for (size_t i = 0; i < name.size(); ++i) {
     const char c = name[i];
@@ -53,6 +72,8 @@ std::string SnakeCase(std::string_view name) {
   return out;
 }
 
+}  // namespace
+
 std::string Identifier(std::string_view name, std::string_view fallback) {
   std::string out = SnakeCase(name);
   size_t start = 0;
@@ -65,6 +86,10 @@ std::string NumberToken(double number) {
   if (std::isnan(number)) return "nan";
   if (std::isinf(number)) return number < 0 ? "minf" : "inf";
   char text[40];
+  if (number == std::floor(number) && std::abs(number) < 1e15) {
+    std::snprintf(text, sizeof text, "%s%.0f", number < 0 ? "m" : "", std::abs(number));
+    return text;
+  }
   for (int digits = 1; digits <= 17; ++digits) {
     std::snprintf(text, sizeof text, "%.*g", digits, number);
     if (std::strtod(text, nullptr) == number) break;
