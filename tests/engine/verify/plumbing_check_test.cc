@@ -1,0 +1,102 @@
+#include "worker/engine/verify/plumbing_check.h"
+
+#include <gtest/gtest.h>
+
+#include "worker/engine/program/builder.h"
+
+namespace strata::verify {
+namespace {
+
+using program::Builder;
+using program::Program;
+using program::T;
+
+constexpr char kChildren[] = "/bundle/steps/step_1/children";
+
+// The module at `path` comes from a file.
+void PlaceModule(Program& program, const std::string& path, const std::string& file) {
+  for (program::Module& module : program.modules) {
+    if (!module.paths.empty() && module.paths[0] == path) module.file = file;
+  }
+}
+
+TEST(PlumbingCheck, ComputeInsideAChildIsFine) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  b.Enter("act", {x});
+  const auto y = b.Op("aten::relu", {T("self", x)}, {2});
+  b.Leave({y});
+  const auto z = b.Op("aten::add.Tensor", {T("self", y), T("other", x)}, {2});
+  Program p = b.Finish({z});
+  PlaceModule(p, "act", "/bundle/steps/step_1/children/relu_fp32.py");
+  const ChildScopes scopes(p, kChildren);
+  EXPECT_TRUE(ExecutedViolations(p, scopes).empty());
+  EXPECT_TRUE(ParameterViolations(p, p, scopes).empty());
+  ASSERT_EQ(scopes.runs().size(), 1u);
+  EXPECT_EQ(scopes.runs()[0].stem, "relu_fp32");
+}
+
+TEST(PlumbingCheck, ComputeInTheParentIsAViolationWithItsLine) {
+  Builder b("refactored.py");
+  const auto x = b.Input("x", {2});
+  b.Line(31);
+  const auto y = b.Op("aten::relu", {T("self", x)}, {2});
+  const Program p = b.Finish({y});
+  const auto violations = ExecutedViolations(p, ChildScopes(p, kChildren));
+  ASSERT_EQ(violations.size(), 1u);
+  EXPECT_EQ(violations[0]["operator"], "relu");
+  EXPECT_EQ(violations[0]["line"], 31);
+}
+
+TEST(PlumbingCheck, AModuleFromAnotherFolderIsNoChild) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  b.Enter("act", {x});
+  const auto y = b.Op("aten::relu", {T("self", x)}, {2});
+  b.Leave({y});
+  Program p = b.Finish({y});
+  PlaceModule(p, "act", "/bundle/steps/step_1/children/deeper/relu_fp32.py");
+  const ChildScopes scopes(p, kChildren);
+  EXPECT_EQ(ExecutedViolations(p, scopes).size(), 1u);
+  const auto modules = ParameterViolations(p, p, scopes);
+  ASSERT_EQ(modules.size(), 1u);
+  EXPECT_EQ(modules[0]["module"], "act");
+}
+
+TEST(PlumbingCheck, AParameterInPlumbingIsAViolation) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  const auto w = b.Parameter("child.weight", {2});
+  const auto y = b.Op("aten::mul.Tensor", {T("self", x), T("other", w)}, {2});
+  Program p = b.Finish({y});
+  PlaceModule(p, "child", "/bundle/steps/step_1/children/c.py");
+  const ChildScopes scopes(p, kChildren);
+  EXPECT_EQ(ExecutedViolations(p, scopes).size(), 1u);
+  EXPECT_TRUE(ParameterViolations(p, p, scopes).empty()) << "the child may hold it";
+}
+
+TEST(PlumbingCheck, AParentMayHoldNoParameter) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  b.Parameter("scale", {2});
+  const Program p = b.Finish({x});
+  const auto violations = ParameterViolations(p, p, ChildScopes(p, kChildren));
+  ASSERT_EQ(violations.size(), 1u);
+  EXPECT_EQ(violations[0]["parameter"], "scale");
+}
+
+Program WithBuffer(std::vector<uint8_t> data) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  b.Buffer("mask", {2}, program::DType::kBool, std::move(data));
+  return b.Finish({x});
+}
+
+TEST(PlumbingCheck, ABufferMustBeTheOriginalsOwn) {
+  const Program original = WithBuffer({1, 0}), other = WithBuffer({1, 1});
+  EXPECT_TRUE(ParameterViolations(original, original, ChildScopes(original, kChildren)).empty());
+  EXPECT_EQ(ParameterViolations(other, original, ChildScopes(other, kChildren)).size(), 1u);
+}
+
+}  // namespace
+}  // namespace strata::verify
