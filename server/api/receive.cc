@@ -39,10 +39,7 @@ class UploadReactor : public grpc::ServerReadReactor<v1::UploadChunk> {
     Complete();
   }
 
-  void OnDone() override {
-    if (taken_) uploads_.Give(digest_);
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
   absl::Status Open() {
@@ -113,7 +110,10 @@ class UploadReactor : public grpc::ServerReadReactor<v1::UploadChunk> {
   }
 
   void End(const absl::Status& status) {
-    file_.reset();  // before the next stream may open it
+    // Before the client hears of it and opens the next stream.
+    file_.reset();
+    if (taken_) uploads_.Give(digest_);
+    taken_ = false;
     Finish(ToGrpcStatus(status));
   }
 
