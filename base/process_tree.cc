@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -87,7 +86,8 @@ int64_t ResidentBytes(pid_t pid) {
 int64_t ProportionalBytes(pid_t pid) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
-  return std::max<int64_t>(KibibytesField(path, "\nPss:"), 0);
+  const int64_t bytes = KibibytesField(path, "\nPss:");
+  return bytes >= 0 ? bytes : ResidentBytes(pid);  // not every kernel has the file
 }
 
 int64_t AvailableMemoryBytes() { return KibibytesField("/proc/meminfo", "\nMemAvailable:"); }

@@ -48,7 +48,9 @@ TEST_F(GpuTest, InputsFromAFileAreBackOnTheirDeviceWithTheirAliases) {
   given.build_seed = 1;
   const RunOutcome second = Run(given);
   ASSERT_EQ(second.status, RunStatus::kOk) << second.message << second.stderr_text;
-  for (const std::string& name : *ListFiles(drawn.out_dir)) {
+  const std::vector<std::string> names = *ListFiles(drawn.out_dir);
+  EXPECT_EQ(names.size(), 4u);
+  for (const std::string& name : names) {
     EXPECT_EQ(*ReadFile(JoinPath(drawn.out_dir, name)), *ReadFile(JoinPath(given.out_dir, name))) << name;
   }
 }

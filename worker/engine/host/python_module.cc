@@ -1,6 +1,7 @@
 #include "torch/csrc/autograd/python_variable.h"  // first: it includes Python.h
 
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "worker/engine/host/python_module.h"
