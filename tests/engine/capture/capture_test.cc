@@ -422,6 +422,63 @@ def get_inputs(): return [torch.randn(2, 4)]
   EXPECT_THAT(p.modules[3].settings, ElementsAre(program::Setting{"approximate", "'tanh'", false}));
 }
 
+TEST(Capture, VmapIsRecordedAsWhatItComputesOnRealTensors) {
+  const Program p = Capture(R"py(
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.vmap(lambda row: row * 2 + row.sum())(x) + 1
+def get_inputs(): return [torch.randn(3, 4)]
+)py");
+  EXPECT_EQ(Find(p, "mul").args[0].value.value, Leaf(p, "x").id);
+  EXPECT_THAT(Constants(p, /*numbers=*/false), IsEmpty()) << Print(p);
+}
+
+TEST(Capture, DefaultDeviceModeLeavesNoTrace) {
+  const std::string text = R"py(
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+    def forward(self, x):
+        return F.max_pool1d(self.fc(x) + torch.arange(4) * torch.tensor(2.0), 2) / (1 / x[..., :2])
+def get_inputs(): return [torch.randn(2, 3, 4)]
+)py";
+  const std::string plain = Print(Capture(text));
+  ASSERT_TRUE(Evaluate("torch.set_default_device('cpu')", "1").ok());
+  const std::string with_mode = Print(Capture(text));
+  ASSERT_TRUE(Evaluate("torch.set_default_device(None)", "1").ok());
+  EXPECT_EQ(plain, with_mode);
+}
+
+TEST(Capture, RecurrentAttentionAndReparametrisedModulesReplay) {
+  const Program p = Capture(R"py(
+from torch.nn.utils.parametrizations import weight_norm
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wn = weight_norm(nn.Linear(4, 4))
+        self.mha = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.lstm = nn.LSTM(4, 4, 2, batch_first=True, dropout=0.1)
+        self.plist = nn.ParameterList([nn.Parameter(torch.ones(4)) for _ in range(2)])
+    def forward(self, x):
+        a, w = self.mha(*[self.wn(x)] * 3)
+        o, (h, c) = self.lstm(a)
+        o = nn.Softmax(dim=-1)(o)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            z = F.linear(o, self.plist[0][None].expand(4, 4))
+        m = (x > 0) & (x < 1)
+        x = x.clone()
+        x[m] = 0.
+        z = 1 / (z.float().abs() + 1) + x * self.plist[1]
+        return torch.einsum("bij,bkj->bik", z.flip(0), z), torch.nonzero(m)[:2], torch.fft.fft(x).real, h.contiguous()
+def get_inputs(): return [torch.randn(2, 3, 4)]
+)py");
+  EXPECT_FALSE(Find(p, "lstm").marks & program::kRandom);
+  EXPECT_EQ(p.value(Find(p, "linear").results[0]).type.dtype, program::DType::kFloat32);
+  EXPECT_EQ(Leaf(p, "wn.parametrizations.weight.original0").kind, ValueKind::kParameter);
+  EXPECT_EQ(Leaf(p, "plist.1").kind, ValueKind::kParameter);
+}
+
 TEST(Capture, ArgumentsHaveTheirSchemasTypes) {
   const Program p = Capture(R"py(
 class Model(nn.Module):

@@ -107,7 +107,11 @@ std::string ReplayText(const Program& program) {
     if (v.kind == ValueKind::kBuffer) line(absl::StrCat(Name(v.id), " = model.get_buffer('", path, "')"));
     if (v.kind == ValueKind::kConstant) line(absl::StrCat(Name(v.id), " = ", Constant(v)));
   }
-  for (const Call& call : program.calls) line(LineOf(call));
+  for (const Call& call : program.calls) {
+    const bool cast = call.autocast != program::DType::kOther;
+    if (cast) line(absl::StrCat("with torch.autocast('", program.device, "', dtype=", TorchName(call.autocast), "):"));
+    line((cast ? "    " : "") + LineOf(call));
+  }
   std::vector<std::string> leaves;
   Leaves(program.invocations.at(0).output, leaves);
   line(absl::StrCat("return [", absl::StrJoin(leaves, ", "), "]"));

@@ -81,7 +81,7 @@ TEST(Codec, ChangedBytesNeverCrashAndWhatPassesPrints) {
 }
 
 TEST(Codec, AHugeLengthAllocatesNothing) {
-  std::string bytes = "STRATAP1";
+  std::string bytes = "STRATAP2";
   bytes += "\xfe\xff\xff\xff\xff\xff\xff\xff\x7f";  // source_file of 2^61 bytes
   EXPECT_THAT(std::string(Decode(bytes).status().message()), HasSubstr("bytes left"));
 }

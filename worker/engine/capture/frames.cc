@@ -32,15 +32,16 @@ std::string Text(PyObject* unicode) {
   return text ? text : "";
 }
 
-bool IsMachinery(std::string_view file) {
+bool IsMachinery(std::string_view file, std::string_view function) {
   constexpr std::string_view kFiles[] = {
-      "torch/nn/modules/module.py", "torch/utils/_device.py",     "torch/overrides.py",
-      "torch/_jit_internal.py",     "torch/utils/_contextlib.py", "strata_capture/recording.py",
+      "torch/nn/modules/module.py", "torch/utils/_device.py",      "torch/overrides.py",
+      "torch/_jit_internal.py",     "torch/utils/_contextlib.py",  "torch/_functorch/apis.py",
+      "torch/_functorch/vmap.py",   "strata_capture/recording.py",
   };
   for (std::string_view suffix : kFiles) {
     if (file.ends_with(suffix)) return true;
   }
-  return false;
+  return file.ends_with("torch/_tensor.py") && function == "wrapped";
 }
 
 }  // namespace
@@ -60,16 +61,24 @@ size_t Depth() { return stack.size(); }
 
 std::vector<program::Frame> Since(size_t depth) {
   std::vector<program::Frame> frames;
+  bool after_machinery = false;
   const PyGILState_STATE gil = PyGILState_Ensure();
   for (size_t i = depth; i < stack.size(); ++i) {
     PyCodeObject* code = PyFrame_GetCode(stack[i].frame);
     program::Frame frame;
     frame.file = Text(code->co_filename);
-    if (!IsMachinery(frame.file)) {
-      frame.function = Text(code->co_name);
+    frame.function = Text(code->co_name);
+    if (IsMachinery(frame.file, frame.function)) {
+      after_machinery = true;
+    } else {
+      // A device mode enters a torch function a second time; it is one activation.
+      const bool again = after_machinery && !frames.empty() && frames.back().function == frame.function &&
+                         frames.back().file == frame.file && frame.file.find("/torch/") != std::string::npos;
+      if (again) frames.pop_back();
       frame.line = PyFrame_GetLineNumber(stack[i].frame);
       frame.serial = stack[i].serial;
       frames.push_back(std::move(frame));
+      after_machinery = false;
     }
     Py_DECREF(code);
   }

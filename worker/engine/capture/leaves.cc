@@ -50,7 +50,7 @@ ValueId Recorder::AddBuffer(const at::Tensor& tensor, const std::string& path, b
     Value& value = program_.values[static_cast<size_t>(id)];
     value.kind = ValueKind::kBuffer;
     value.persistent = persistent;
-    if (built != built_.end() && remembered != value.data) value.init_producer = kNoId;
+    if (built == built_.end() || remembered != value.data) value.init_producer = kNoId;
     if (!keep_data) value.data.clear();
   }
   program_.values[static_cast<size_t>(id)].paths.push_back(path);

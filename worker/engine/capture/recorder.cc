@@ -7,6 +7,7 @@
 #include <exception>
 #include <string_view>
 
+#include "ATen/autocast_mode.h"
 #include "ATen/core/dispatch/Dispatcher.h"
 #include "ATen/core/enum_tag.h"
 #include "ATen/core/grad_mode.h"
@@ -94,6 +95,29 @@ void Replace(Argument& argument, ValueId from, ValueId to) {
   for (Argument& item : argument.items) Replace(item, from, to);
 }
 
+// Inside vmap and func.grad an operator runs twice: on wrapped tensors, which end with the transform, and
+// within that on the real ones. Only the second says what is computed.
+bool IsOnWrappedTensors(const at::RecordFunction& fn) {
+  constexpr c10::DispatchKeySet kWrapped({c10::DispatchKey::FuncTorchBatched,
+                                          c10::DispatchKey::FuncTorchGradWrapper,
+                                          c10::DispatchKey::Functionalize});
+  bool wrapped = false;
+  for (const c10::IValue& input : fn.inputs()) {
+    ForEachTensor(input, [&](const at::Tensor& t) { wrapped = wrapped || t.key_set().has_any(kWrapped); });
+  }
+  return wrapped;
+}
+
+program::DType AutocastOf(c10::ArrayRef<const c10::IValue> inputs) {
+  std::optional<c10::DeviceType> device;
+  for (const c10::IValue& input : inputs) {
+    ForEachTensor(input, [&](const at::Tensor& t) { device = device.value_or(t.device().type()); });
+  }
+  const bool on =
+      device && at::autocast::is_autocast_available(*device) && at::autocast::is_autocast_enabled(*device);
+  return on ? ToDType(at::autocast::get_autocast_dtype(*device)) : program::DType::kOther;
+}
+
 int64_t VersionOf(const at::Tensor& tensor) {
   return tensor.is_inference() ? 0 : static_cast<int64_t>(tensor._version());
 }
@@ -156,7 +180,7 @@ std::unique_ptr<at::ObserverContext> Recorder::OnStart(const at::RecordFunction&
   if (!self || !self->Recording()) return nullptr;
   // A FUNCTION record without a name is autograd.Function.apply: what it calls is still outermost.
   const auto name = fn.operator_name();
-  if (!name) return nullptr;
+  if (!name || (self->depth_ == 0 && IsOnWrappedTensors(fn))) return nullptr;
   auto context = std::make_unique<Context>();
   context->outermost = self->depth_++ == 0;
   if (context->outermost) {
@@ -218,6 +242,7 @@ void Recorder::Begin(const at::RecordFunction& fn, const c10::OperatorName& name
     call.args.push_back(std::move(named));
   }
   call.marks = MarksOf(*handle, call);
+  call.autocast = AutocastOf(inputs);
 }
 
 ValueId Recorder::ReadArgument(const at::Tensor& tensor, const c10::Argument& schema, bool write_only) {

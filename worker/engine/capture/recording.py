@@ -7,6 +7,7 @@
 import contextlib
 import dataclasses
 import inspect
+import sys
 
 import _strata_capture
 import strata_capture_settings as settings
@@ -224,14 +225,14 @@ def _scopes(recorder, table):
     """Module.__call__ reports to the recorder."""
     original = torch.nn.Module.__call__
     names = {}
-    opened_by_us = [True]  # the model's own invocation is open already when it is first called
+    model_is_open = [True]  # record_forward opened the model's own invocation
 
     def call(module, *args, **kwargs):
         number = table.ids.get(id(module))
-        if number is None:
+        if number is None:  # made inside forward: its operators are those of the scope around it
             return original(module, *args, **kwargs)
-        if number == 0 and opened_by_us:
-            opened_by_us.clear()
+        if number == 0 and model_is_open:
+            model_is_open.clear()
             return original(module, *args, **kwargs)
         if number not in names:
             names[number] = _parameter_names(module)
@@ -264,6 +265,13 @@ def _device_of(model, args, kwargs):
     return tensors[0].device.type if tensors else torch.get_default_device().type
 
 
+def _eagerly():
+    """Compiled modules run their Python: a compiled graph is not what the source says."""
+    if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+        return torch.compiler.set_stance("force_eager")
+    return contextlib.nullcontext()
+
+
 def record_forward(model, args, kwargs=None, source_file="", built=None):
     """Runs model(*args, **kwargs) once and returns (output, encoded Program)."""
     kwargs = kwargs or {}
@@ -273,11 +281,11 @@ def record_forward(model, args, kwargs=None, source_file="", built=None):
             recorder.add_input(tensor, path)
     table = _ModuleTable(recorder, model)
     device = _device_of(model, args, kwargs)
-    _enter_names = _parameter_names(model)
-    with _scopes(recorder, table):
+    names = _parameter_names(model)
+    with _scopes(recorder, table), _eagerly():
         recorder.start_forward()
         try:
-            _enter(recorder, 0, args, kwargs, _enter_names)
+            _enter(recorder, 0, args, kwargs, names)
             output = model(*args, **kwargs)
             recorder.leave(describe(output), True)
         finally:

@@ -10,7 +10,7 @@
 namespace strata::program {
 namespace {
 
-constexpr std::string_view kMagic = "STRATAP1";
+constexpr std::string_view kMagic = "STRATAP2";
 constexpr int kMaxDepth = 64;
 
 // Writer and Reader have the same verbs, so one Fields() per struct is both directions and they cannot
@@ -273,6 +273,7 @@ void Fields(A& a, Call& c) {
   a(c.scope);
   a.List(c.frames, [&](Frame& f) { Fields(a, f); });
   a(c.marks);
+  a.Enum(c.autocast, DType::kOther);
 }
 
 template <class A>

@@ -270,6 +270,7 @@ class Printer {
       absl::StrAppend(&line, i == 0 ? " writes " : ", ", Name(call.mutated[i]), " as ",
                       Name(call.mutated_to[i]));
     }
+    if (call.autocast != DType::kOther) absl::StrAppend(&line, " autocast ", ShortName(call.autocast));
     const std::string where = Where(call);
     absl::StrAppend(&line, Marks(call.marks), where.empty() ? "" : "   # ", where);
     Line(depth, line);

@@ -187,6 +187,8 @@ struct Call {
   InvocationId scope = kNoId;  // innermost module invocation it ran in; kNoId only in init_calls
   std::vector<Frame> frames;
   uint32_t marks = 0;
+  // The dtype that autocast was set to, kOther where it was off. Its casts happen inside the call.
+  DType autocast = DType::kOther;
 };
 
 // The arguments or the result of a forward, as the tree they are.
