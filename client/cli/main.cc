@@ -1,6 +1,7 @@
 // strata: the command line client. Each command is in command_NAME.cc.
 #include <clocale>
 #include <cstdio>
+#include <cstdlib>
 
 #include "client/cli/command.h"
 #include "client/cli/interrupt.h"
@@ -40,6 +41,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::setlocale(LC_CTYPE, "C.UTF-8");  // file names in archives
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // what goes wrong is said by us
   strata::cli::WatchForInterrupt();
   return strata::cli::Main(argc, argv);
 }

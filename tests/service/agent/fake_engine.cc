@@ -18,34 +18,13 @@
 #include <fstream>
 #include <string>
 
-#include "strata/engine/v1/engine.pb.h"
-#include "worker/agent/wire.h"
+#include "tests/service/agent/fake_wire.h"
 
 namespace {
 
 namespace wire = strata::engine::v1;
-constexpr int kWireFd = 3;
-
-void Send(const wire::Event& event) {
-  const std::string frame = strata::agent::EncodeFrame(event);
-  for (size_t sent = 0; sent < frame.size();) {
-    const ssize_t put = write(kWireFd, frame.data() + sent, frame.size() - sent);
-    if (put <= 0) exit(9);
-    sent += put;
-  }
-}
-
-bool Receive(strata::agent::FrameReader& frames, wire::Request* request) {
-  for (;;) {
-    auto frame = frames.Next();
-    if (!frame.ok()) return false;
-    if (frame->has_value()) return request->ParseFromString(**frame);
-    char buffer[4096];
-    const ssize_t got = read(kWireFd, buffer, sizeof buffer);
-    if (got <= 0) return false;
-    frames.Append(std::string_view(buffer, got));
-  }
-}
+using strata::testing::kWireFd;
+using strata::testing::Send;
 
 void SpawnHangingChild(const std::string& pid_file) {
   if (fork() != 0) return;
@@ -122,10 +101,7 @@ int main(int argc, char** argv) {
   if (last == "--no-hello") {
     for (;;) pause();
   }
-  wire::Event hello;
-  hello.mutable_hello()->set_engine_version("fake");
-  hello.mutable_hello()->add_devices("cpu");
-  Send(hello);
+  strata::testing::SayHello();
   strata::agent::FrameReader frames;
-  for (wire::Request request; Receive(frames, &request) && request.has_task();) Do(request.task());
+  for (wire::Request request; strata::testing::Receive(frames, &request) && request.has_task();) Do(request.task());
 }

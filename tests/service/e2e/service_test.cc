@@ -1,0 +1,289 @@
+// Server, worker and CLI together; the engine is the scripted one, so the numbers are made up and the road is
+// real. The submissions say what goes wrong, see scripted_engine.cc.
+#include <signal.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/service/e2e/harness.h"
+
+namespace strata::e2e {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using std::chrono::seconds;
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  std::string Submit(const std::string& text, const std::string& name = "toy.py") {
+    const CliResult result = service_.Cli({"submit", service_.Write(name, text)});
+    EXPECT_EQ(result.code, 0) << result.err;
+    return result.out.substr(0, result.out.find('\n'));
+  }
+  std::string StateOf(const std::string& id) {
+    const auto status = service_.Cli({"status", id, "--json"}).json();
+    return status.is_object() ? status.value("state", "") : "";
+  }
+  bool AwaitState(const std::string& id, const std::string& state, seconds patience = seconds(30)) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (std::chrono::steady_clock::now() < end) {
+      if (StateOf(id) == state) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  }
+
+  Service service_{SCRIPTED_ENGINE};
+};
+
+TEST_F(ServiceTest, DecomposeDeliversTheBundleAndSaysPass) {
+  const std::string out = service_.Path("bundle");
+  const CliResult result = service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", out});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("PASS  step_2_block_to_kernels"));
+  EXPECT_THAT(result.out, HasSubstr("├─ block"));
+  EXPECT_THAT(result.out, HasSubstr("FULL_COVERAGE  100 % of 5 operators, missing nothing, extra nothing"));
+  EXPECT_THAT(result.out, HasSubstr("\nPASS  toy: 2 of 2 steps verified, max_diff 0, coverage 100 %\n"));
+  EXPECT_EQ(ReadFile(out + "/source/toy.py").value_or(""), "# toy\n");
+  EXPECT_TRUE(FileExists(out + "/steps/step_1_toy_to_layers/verification_result.json"));
+  EXPECT_FALSE(FileExists(out + "/.strata"));
+}
+
+TEST_F(ServiceTest, DecomposeAsJsonPrintsOneDocument) {
+  const CliResult result =
+      service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("bundle"), "--json"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  const auto document = result.json();
+  ASSERT_TRUE(document.is_object()) << result.out;
+  EXPECT_EQ(document["status"], "PASS");
+  EXPECT_EQ(document["decomposition"]["state"], "SUCCEEDED");
+  EXPECT_EQ(document["steps"].size(), 2u);
+  EXPECT_EQ(document["coverage"]["coverage_pct"], 100);
+  EXPECT_THAT(result.err, HasSubstr("PASS  step_1_toy_to_layers"));
+}
+
+TEST_F(ServiceTest, AFailedGateDeliversWhatWasProvedAndEndsWithOne) {
+  const std::string out = service_.Path("bundle");
+  const CliResult result = service_.Cli({"decompose", service_.Write("toy.py", "# gate block\n"), "-o", out});
+  EXPECT_EQ(result.code, 1) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("FAIL  step_2_block_to_kernels"));
+  EXPECT_THAT(result.out, HasSubstr("the outputs differ by 0.5"));
+  EXPECT_THAT(result.out, HasSubstr("\nFAIL  toy: 1 of 2 steps verified"));
+  EXPECT_TRUE(FileExists(out + "/steps/step_1_toy_to_layers/verification_result.json"));
+}
+
+TEST_F(ServiceTest, TheSubmissionsOwnFailureNamesFileAndLineAndEndsWithTwo) {
+  const CliResult result =
+      service_.Cli({"decompose", service_.Write("toy.py", "# toy\n\n# fail prepare\n"), "-o", service_.Path("bundle")});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.out, HasSubstr("toy.py, line 3: told to fail in prepare"));
+  EXPECT_EQ(service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("next")}).code, 0);
+}
+
+TEST_F(ServiceTest, AnEngineThatKeepsDyingEndsTheJobAsOursAndTheNextOneRuns) {
+  const CliResult result =
+      service_.Cli({"decompose", service_.Write("toy.py", "# die prepare\n"), "-o", service_.Path("bundle")});
+  EXPECT_EQ(result.code, 3) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("exit status 17"));
+  EXPECT_THAT(result.out, HasSubstr("told to die in prepare"));
+  EXPECT_EQ(service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("next")}).code, 0);
+  EXPECT_TRUE(service_.WorkerAlive());
+}
+
+TEST_F(ServiceTest, TheServersDeathInTheMiddleDoesNotStopTheJob) {
+  Background decompose(service_.CliArgv(
+      {"decompose", service_.Write("toy.py", "# sleep 0.5\n"), "-o", service_.Path("bundle")}));
+  ASSERT_TRUE(decompose.AwaitOutput("step_1_toy_to_layers", seconds(30)));
+  service_.KillServer();
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));
+  service_.StartServer();
+  const CliResult result = decompose.Wait(seconds(60));
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  // Everything a client asks for answers from what is on disk.
+  EXPECT_THAT(service_.Cli({"tree"}).out, HasSubstr("└─ linear_4x4_fp32"));
+  EXPECT_THAT(service_.Cli({"steps"}).out, HasSubstr("step_2_block_to_kernels  PASS"));
+  EXPECT_THAT(service_.Cli({"log"}).out, HasSubstr("The blocks are equal"));
+  EXPECT_THAT(service_.Cli({"coverage"}).out, HasSubstr("FULL_COVERAGE"));
+}
+
+TEST_F(ServiceTest, TheWorkersDeathCostsItsAttemptOnly) {
+  const std::string id = Submit("# sleep 1\n");
+  ASSERT_TRUE(AwaitState(id, "RUNNING"));
+  service_.KillWorker();
+  service_.StartWorker();
+  EXPECT_TRUE(AwaitState(id, "SUCCEEDED", seconds(60)));
+}
+
+TEST_F(ServiceTest, WatchAsJsonIsOneEventALineAndResumes) {
+  const std::string id = Submit("# toy\n");
+  const CliResult all = service_.Cli({"watch", id, "--json"});
+  EXPECT_EQ(all.code, 0) << all.err;
+  std::vector<nlohmann::json> events;
+  std::istringstream lines(all.out);
+  for (std::string line; std::getline(lines, line);) events.push_back(nlohmann::json::parse(line));
+  ASSERT_GT(events.size(), 5u);
+  EXPECT_EQ(events.back()["state_changed"]["state"], "SUCCEEDED");
+  const CliResult rest = service_.Cli({"watch", id, "--json", "--after", events[events.size() - 2]["number"].dump()});
+  EXPECT_EQ(std::count(rest.out.begin(), rest.out.end(), '\n'), 1) << rest.out;
+}
+
+TEST_F(ServiceTest, QuestionsAnswerForPeopleAndForMachines) {
+  const std::string id = Submit("# print hello from the model\n");
+  ASSERT_EQ(service_.Cli({"watch", id}).code, 0);
+  EXPECT_THAT(service_.Cli({"status", id}).out, HasSubstr("2 of 2 verified"));
+  EXPECT_THAT(service_.Cli({"list", "--model", "toy"}).out, HasSubstr(id));
+  EXPECT_THAT(service_.Cli({"list", "--state", "failed"}).out, HasSubstr("no decompositions"));
+  EXPECT_THAT(service_.Cli({"workers"}).out, HasSubstr("connected"));
+  EXPECT_THAT(service_.Cli({"log", id, "--output", "--task", "prepare"}).out, HasSubstr("hello from the model"));
+  EXPECT_THAT(service_.Cli({"steps", id, "--step", "block"}).out, HasSubstr("original.py → refactored.py"));
+  EXPECT_THAT(service_.Cli({"coverage", id, "--step", "block"}).out, HasSubstr("relu"));
+  EXPECT_EQ(service_.Cli({"steps", id, "--json"}).json()["steps"][0]["status"], "PASS");
+  EXPECT_EQ(service_.Cli({"tree", id, "--json"}).json()["nodes"].size(), 4u);
+  EXPECT_EQ(service_.Cli({"get", id, "-o", service_.Path("got")}).code, 0);
+  EXPECT_TRUE(FileExists(service_.Path("got/decomposition_tree.json")));
+}
+
+TEST_F(ServiceTest, CancelKillsTheRunningTask) {
+  const std::string id = Submit("# sleep 600\n");
+  ASSERT_TRUE(AwaitState(id, "RUNNING"));
+  EXPECT_EQ(service_.Cli({"cancel", id, "--reason", "test"}).code, 0);
+  EXPECT_TRUE(AwaitState(id, "CANCELED"));
+  const std::string next = Submit("# toy\n", "next.py");
+  EXPECT_TRUE(AwaitState(next, "SUCCEEDED"));
+}
+
+TEST_F(ServiceTest, CtrlCOnDecomposeCancelsTheJob) {
+  Background decompose(service_.CliArgv({"decompose", service_.Write("toy.py", "# sleep 600\n"), "-o", service_.Path("bundle")}));
+  ASSERT_TRUE(decompose.AwaitOutput("job ", seconds(30)));
+  decompose.Signal(SIGINT);
+  EXPECT_EQ(decompose.Wait(seconds(20)).code, 130);
+  const auto list = service_.Cli({"list", "--json"}).json();
+  ASSERT_EQ(list["decompositions"].size(), 1u);
+  EXPECT_TRUE(AwaitState(list["decompositions"][0]["id"], "CANCELED"));
+}
+
+TEST_F(ServiceTest, BadInputIsRefusedBeforeAnythingStarts) {
+  const auto refused = [&](const std::string& path, const std::string& message) {
+    const CliResult result = service_.Cli({"decompose", path});
+    EXPECT_EQ(result.code, 2) << path;
+    EXPECT_THAT(result.err, StartsWith("error: "));
+    EXPECT_THAT(result.err, HasSubstr(message));
+  };
+  refused(service_.Path("missing.py"), "missing.py does not exist");
+  refused(service_.Write("empty.py", ""), "is empty (0 bytes)");
+  refused(service_.Path("data"), "is not a regular file");
+  const std::string large = service_.Write("large.py", "x");
+  std::filesystem::resize_file(large, uintmax_t{600} << 20);
+  refused(large, "has 600.0 MiB; at most 64.0 MiB");
+}
+
+TEST_F(ServiceTest, AFolderThatIsNotEmptyIsRefusedBeforeTheWorkStarts) {
+  const CliResult result = service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("data")});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, HasSubstr("is not empty"));
+  EXPECT_EQ(service_.Cli({"list", "--json"}).json()["decompositions"].size(), 0u);
+}
+
+TEST_F(ServiceTest, ADecompositionThatIsNotThereEndsWithTwo) {
+  const CliResult result = service_.Cli({"status", "nothing"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, HasSubstr("nothing"));
+}
+
+TEST(ServiceAway, EveryCommandEndsWithThree) {
+  for (const char* command : {"status", "list", "tree", "steps", "log", "coverage", "workers", "watch", "get"}) {
+    const CliResult result = RunProgram({Program("strata"), command, "--server", "unix:/tmp/strata_nobody.sock"}, seconds(20));
+    EXPECT_EQ(result.code, 3) << command;
+    EXPECT_THAT(result.err, HasSubstr("unix:/tmp/strata_nobody.sock")) << command;
+  }
+}
+
+TEST(Usage, WrongOptionsEndWithTwoAndHelpWithZero) {
+  EXPECT_EQ(RunProgram({Program("strata"), "decompose"}, seconds(20)).code, 2);
+  EXPECT_EQ(RunProgram({Program("strata"), "list", "--limit", "0", "--server", "x"}, seconds(20)).code, 2);
+  EXPECT_EQ(RunProgram({Program("strata")}, seconds(20)).code, 2);
+  EXPECT_EQ(RunProgram({Program("strata"), "decompose", "--help"}, seconds(20)).code, 0);
+}
+
+// The programs with the scripted engine as "strata-engine" beside them, as an installation has them.
+class EmbeddedTest : public ::testing::Test {
+ protected:
+  EmbeddedTest() : dir_(*TempDir::Create("strata_embedded")) {
+    for (const char* name : {"strata", "strata-server", "strata-worker"}) Install(Program(name), name);
+    Install(SCRIPTED_ENGINE, "strata-engine");
+  }
+  void Install(const std::string& from, const std::string& name) {
+    std::error_code error;
+    std::filesystem::create_hard_link(from, Path(name), error);
+    if (error) std::filesystem::copy_file(from, Path(name));
+  }
+  std::string Path(const std::string& name) const { return JoinPath(dir_.path(), name); }
+
+  // Processes whose command line names this test's folder.
+  int Left() const {
+    int count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const auto command = ReadFile(entry.path() / "cmdline");
+      if (command.ok() && command->find(dir_.path()) != std::string::npos) ++count;
+    }
+    return count;
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(EmbeddedTest, WithoutServerItStartsItsOwnAndLeavesNothing) {
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# toy\n").ok());
+  const CliResult result = RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60));
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\nPASS  toy"));
+  EXPECT_EQ(Left(), 0);
+}
+
+TEST_F(EmbeddedTest, CtrlCStopsAllOfIt) {
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# sleep 600\n").ok());
+  Background decompose({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")});
+  ASSERT_TRUE(decompose.AwaitOutput("strata: ", seconds(20)));
+  std::this_thread::sleep_for(seconds(1));
+  decompose.Signal(SIGINT);
+  EXPECT_EQ(decompose.Wait(seconds(30)).code, 130);
+  EXPECT_EQ(Left(), 0);
+}
+
+TEST_F(EmbeddedTest, ItsOwnDeathTakesTheServiceWithIt) {
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# sleep 600\n").ok());
+  Background decompose({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")});
+  ASSERT_TRUE(decompose.AwaitOutput("strata: ", seconds(20)));
+  std::this_thread::sleep_for(seconds(1));
+  decompose.Signal(SIGKILL);
+  decompose.Wait(seconds(10));
+  for (int i = 0; i < 50 && Left() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(Left(), 0);
+}
+
+TEST_F(EmbeddedTest, AnEngineThatDoesNotStartEndsWithThreeAndItsOwnWords) {
+  std::filesystem::remove(Path("strata-engine"));
+  std::filesystem::copy_file("/bin/false", Path("strata-engine"));
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# toy\n").ok());
+  const CliResult result = RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60));
+  EXPECT_EQ(result.code, 3) << result.out;
+  EXPECT_THAT(result.err, HasSubstr("strata-worker ended"));
+  EXPECT_THAT(result.err, HasSubstr("exit status 1"));
+}
+
+TEST(PythonClient, SubmitsWatchesAndDownloadsByReflection) {
+  const CliResult has = RunProgram({TEST_PYTHON, "-c", "import grpc, grpc_reflection"}, seconds(60));
+  if (has.code != 0) GTEST_SKIP() << TEST_PYTHON << " has no grpcio and grpcio-reflection";
+  Service service(SCRIPTED_ENGINE);
+  const CliResult result = RunProgram(
+      {TEST_PYTHON, CLIENT_TEST, "--server", service.address(), "--model", service.Write("toy.py", "# sleep 0.1\n")}, seconds(120));
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_THAT(result.out, HasSubstr("PASS"));
+}
+
+}  // namespace
+}  // namespace strata::e2e
