@@ -3,78 +3,116 @@
 
     python run_step_pipeline.py BUNDLE [--device cpu|cuda] [--jobs N] [--timeout SECONDS] [--write]
 
-Each check runs in a process of its own. Exit code: 0 all pass, 1 something failed, 2 this is no bundle. Needs
-PyTorch and nothing else. The bundle stays as it is, unless --write asks for fresh result files in it.
+Each check runs in a process of its own, forked from this one, which has imported torch and nothing else. Exit code:
+0 all pass, 1 something failed, 2 this is no bundle. Needs PyTorch and nothing else. The bundle stays as it is, unless
+--write asks for fresh result files in it.
 """
 
 import argparse
-import concurrent.futures
+import collections
 import datetime
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import re
-import subprocess
+import runpy
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parent
-SELF_TEST_LINE = "# ---- component self-test ----"  # only the submitted model's file has it
-RUN_TESTS = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("component", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-sys.modules["component"] = module
-spec.loader.exec_module(module)
-sys.exit(0 if module.run_tests() else 1)
-"""
+import extract_ops
+import verify_step
 
 
-class Checks:
-    """Runs checks as processes; the numeric setting and its reasons are in extract_ops.py."""
+# ---------------------------------------------------------------------------------- checks, each in its process
 
-    def __init__(self, bundle, device, timeout):
-        self.bundle, self.device, self.timeout = bundle, device, timeout
-        self.environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", TORCH_CPP_LOG_LEVEL="ERROR",
-                                CUBLAS_WORKSPACE_CONFIG=":4096:8")
 
-    def run(self, *command):
-        """(exit code, what it printed)"""
+def check_step(step_dir, device):
+    return verify_step.verify_step(step_dir / "original.py", step_dir / "refactored.py", None, device)
+
+
+def check_coverage(function, folder, device):
+    extract_ops.apply_numeric_setting()
+    return function(folder, device=device)
+
+
+def check_script(path):
+    """What `python PATH` does; returns the exit code."""
+    sys.argv, sys.path[0] = [str(path)], str(path.parent)
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    return 0
+
+
+def check_component(path):
+    """The file run alone. The submitted model's may have a __main__ of its own, so its run_tests() is called."""
+    if verify_step.SELF_TEST_LINE not in path.read_text(encoding="utf-8"):
+        return check_script(path)
+    return 0 if extract_ops.load_file(path, "component").run_tests() else 1
+
+
+def work(pipe, log, check, arguments):
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        pipe.send(check(*arguments))
+    except extract_ops.LoadError as error:
+        print(f"ERROR: {error}")
+    finally:
+        sys.stdout.flush()
+
+
+class Running:
+    """One check under way."""
+
+    def __init__(self, check, arguments, timeout):
+        self.log = tempfile.TemporaryFile()
+        self.pipe, other = multiprocessing.Pipe(duplex=False)
+        sys.stdout.flush()
+        self.process = multiprocessing.get_context("fork").Process(target=work,
+                                                                   args=(other, self.log.fileno(), check, arguments))
+        self.process.start()
+        other.close()
+        self.deadline = time.monotonic() + timeout
+
+    def finish(self):
+        """(what the check returned, None where it did not; what it printed)"""
+        late = time.monotonic() > self.deadline and not self.pipe.poll()
+        if late:
+            self.process.kill()
         try:
-            done = subprocess.run([sys.executable, *map(str, command)], env=self.environment, timeout=self.timeout,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  text=True, errors="replace", check=False)
-        except subprocess.TimeoutExpired:
-            return 124, f"still running after {self.timeout} s"
-        return done.returncode, done.stdout
+            result = None if late else self.pipe.recv()
+        except EOFError:
+            result = None
+        self.process.join()
+        self.log.seek(0)
+        printed = self.log.read().decode(errors="replace")
+        if result is None:
+            printed += "\nran past its time limit" if late else f"\nended with exit code {self.process.exitcode}"
+        return result, printed
 
-    def run_json(self, *command):
-        """(the JSON that the command writes to --output, what it printed)"""
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder) / "result.json"
-            code, printed = self.run(*command, "--device", self.device, "--output", output)
-            if not output.exists():
-                return {"status": "ERROR", "error": f"exit code {code}"}, printed
-            return json.loads(output.read_text(encoding="utf-8")), printed
 
-    def step(self, step_dir):
-        verdict, printed = self.run_json(SCRIPTS / "verify_step.py", "--original", step_dir / "original.py",
-                                         "--refactored", step_dir / "refactored.py")
-        coverage, coverage_printed = self.run_json(SCRIPTS / "extract_ops.py", "--step", step_dir)
-        full = coverage["status"] == "FULL_COVERAGE"
-        return verdict, coverage, "" if verdict["status"] == "PASS" and full else printed + coverage_printed
+def run_all(checks, jobs, timeout):
+    """Yields finish() of every (check, arguments), in their order, `jobs` at a time."""
+    waiting, running, done, following = collections.deque(enumerate(checks)), {}, {}, 0
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            index, (check, arguments) = waiting.popleft()
+            running[index] = Running(check, arguments, timeout)
+        ready = multiprocessing.connection.wait([one.pipe for one in running.values()], timeout=1)
+        for index, one in list(running.items()):
+            if one.pipe in ready or time.monotonic() > one.deadline:
+                done[index] = running.pop(index).finish()
+        while following in done:
+            yield done.pop(following)
+            following += 1
 
-    def component(self, path):
-        """Whether the file run alone passes, and what it printed."""
-        submitted = SELF_TEST_LINE in path.read_text(encoding="utf-8")
-        code, printed = self.run("-c", RUN_TESTS, path) if submitted else self.run(path)
-        return code == 0 and "PASS" in printed, printed
 
-    def composition(self):
-        """Whether it passes, the largest difference that it printed (None where it printed none), what it printed."""
-        code, printed = self.run(self.bundle / "verification" / "composition_test.py")
-        differences = [float(number) for number in re.findall(r"max_diff=([0-9.e+-]+)", printed)]
-        return code == 0 and "PASS" in printed, max(differences, default=None), printed
+# ---------------------------------------------------------------------------------- the bundle
 
 
 def steps_of(bundle):
@@ -93,22 +131,30 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat()
 
 
-def check_steps(checks, pool, write):
+def check_steps(bundle, options):
     """step_verification_summary.json"""
-    entries, steps = [], steps_of(checks.bundle)
-    for step_dir, (verdict, coverage, printed) in zip(steps, pool.map(checks.step, steps)):
+    steps, entries = steps_of(bundle), []
+    checks = [pair for step_dir in steps for pair in (
+        (check_step, (step_dir, options.device)),
+        (check_coverage, (extract_ops.coverage_of_step, step_dir, options.device)))]
+    results = run_all(checks, options.jobs, options.timeout)
+    for step_dir, (verdict, printed), (coverage, coverage_printed) in zip(steps, results, results):
+        verdict = verdict or {"status": "ERROR", "error": "no verdict"}
+        coverage = coverage or {"status": "ERROR"}
         percent = coverage.get("coverage", {}).get("coverage_pct")
-        numbers = verdict.get("numerical_comparison", {})
+        difference = verdict.get("numerical_comparison", {}).get("max_diff_across_trials")
         passed = verdict["status"] == "PASS" and coverage["status"] == "FULL_COVERAGE"
         entries.append({
             "step_name": step_dir.name,
             "verification_status": verdict["status"] if passed or verdict["status"] != "PASS" else "FAIL",
             "coverage_pct": percent,
-            "max_diff": numbers.get("max_diff_across_trials"),
+            "max_diff": difference,
             "anticheat_status": verdict.get("anticheat", {}).get("status"),
         })
-        show(step_dir.name, passed, f"max_diff {numbers.get('max_diff_across_trials')}, coverage {percent} %", printed)
-        if write:
+        show(step_dir.name, passed, f"max_diff {difference}, coverage {percent} %", printed + coverage_printed)
+        if not passed and "anticheat" in verdict:
+            verify_step.report(verdict)
+        if options.write:
             write_json(step_dir / "verification_result.json", verdict)
             write_json(step_dir / "coverage_report.json", coverage)
     passed = sum(entry["verification_status"] == "PASS" for entry in entries)
@@ -124,26 +170,41 @@ def check_steps(checks, pool, write):
     }
 
 
-def check_files(checks, pool):
+def check_files(bundle, options):
     """test_results.json, the composition included"""
-    files = sorted(checks.bundle.glob("level_[0-3]_*/*.py"), key=lambda path: (path.parts[-2], path.name))
+    files = sorted(bundle.glob("level_[0-3]_*/*.py"), key=lambda path: (path.parts[-2], path.name))
+    checks = [(check_component, (path,)) for path in files]
+    checks.append((check_script, (bundle / "verification" / "composition_test.py",)))
     results = []
-    for path, (passed, printed) in zip(files, pool.map(checks.component, files)):
-        name = str(path.relative_to(checks.bundle))
-        results.append({"file": name, "status": "PASS" if passed else "FAIL"})
+    for path, (code, printed) in zip([*files, None], run_all(checks, options.jobs, options.timeout)):
+        passed = code == 0 and "PASS" in printed
+        name = str(path.relative_to(bundle)) if path else "verification/composition_test.py"
         show(name, passed, "", printed)
-    passed, difference, printed = checks.composition()
-    show("verification/composition_test.py", passed, "", printed)
+        results.append({"file": name, "status": "PASS" if passed else "FAIL"})
+    composition = results.pop()["status"]
+    differences = [float(number) for number in re.findall(r"max_diff=([0-9.e+-]+)", printed)]
     good = sum(result["status"] == "PASS" for result in results)
     return {
         "timestamp": now(),
         "total_components": len(results),
         "passed": good,
         "failed": len(results) - good,
-        "composition_test": "PASS" if passed else "FAIL",
-        "max_difference": difference,
+        "composition_test": composition,
+        "max_difference": max(differences, default=None),
         "component_results": results,
     }
+
+
+def check_whole(bundle, options):
+    """coverage_summary.json"""
+    check = (check_coverage, (extract_ops.coverage_of_bundle, bundle, options.device))
+    (coverage, printed), = run_all([check], 1, options.timeout)
+    coverage = coverage or {"status": "ERROR"}
+    numbers = coverage.get("coverage", {})
+    missing, extra = numbers.get("missing_op_types"), numbers.get("extra_op_types")
+    detail = f"{numbers.get('coverage_pct')} %, missing {missing}, extra {extra}"
+    show("coverage", coverage["status"] == "FULL_COVERAGE", detail, printed)
+    return coverage
 
 
 def write_json(path, value):
@@ -154,28 +215,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("bundle")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--jobs", type=int, default=max(1, len(os.sched_getaffinity(0)) // 2))
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--timeout", type=int, default=900, help="of each check, in seconds")
     parser.add_argument("--write", action="store_true", help="write the result files of this run into the bundle")
-    arguments = parser.parse_args()
-    bundle = Path(arguments.bundle).resolve()
+    options = parser.parse_args()
+    bundle = Path(options.bundle).resolve()
     if not (bundle / "decomposition_tree.json").is_file():
         print(f"ERROR: {bundle} is no bundle: it has no decomposition_tree.json")
         return 2
 
-    checks = Checks(bundle, arguments.device, arguments.timeout)
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        steps = check_steps(checks, pool, arguments.write)
-        files = check_files(checks, pool)
-    coverage, printed = checks.run_json(SCRIPTS / "extract_ops.py", "--decomp-dir", bundle)
-    full = coverage["status"] == "FULL_COVERAGE"
-    show("coverage", full, f"{coverage.get('coverage', {}).get('coverage_pct')} %", printed)
-    if arguments.write:
+    steps = check_steps(bundle, options)
+    files = check_files(bundle, options)
+    coverage = check_whole(bundle, options)
+    if options.write:
         write_json(bundle / "verification" / "step_verification_summary.json", steps)
         write_json(bundle / "verification" / "test_results.json", files)
         write_json(bundle / "verification" / "coverage_summary.json", coverage)
 
-    passed = steps["status"] == "PASS" and files["failed"] == 0 and files["composition_test"] == "PASS" and full
+    passed = (steps["status"] == "PASS" and files["failed"] == 0 and files["composition_test"] == "PASS"
+              and coverage["status"] == "FULL_COVERAGE")
     print(f"{'PASS' if passed else 'FAIL'}: {steps['passed']} of {steps['total_steps']} steps, {files['passed']} of "
           f"{files['total_components']} files, composition {files['composition_test']}, coverage {coverage['status']}")
     return 0 if passed else 1
