@@ -14,7 +14,8 @@ namespace {
 bool Near(double a, double b) { return std::abs(a - b) < 1e-3 * std::abs(b); }
 
 bool IsArithmeticStep(const std::string& op) {
-  return op == "add" || op == "mul" || op == "sub" || op == "div" || op == "neg" || op == "pow" || op == "square";
+  return op == "add" || op == "mul" || op == "sub" || op == "div" || op == "neg" || op == "pow" ||
+         op == "square";
 }
 
 // The calls between `root` and `value`; false where another tensor enters.
@@ -55,9 +56,12 @@ bool TakeOuterHalf(const Dataflow& flow, CallId anchor, ValueId root, std::set<C
     const std::string op = NameOf(*next);
     const Operands sides = OperandsOf(flow, *next);
     if (sides.has_number) {
-      if (op == "add" && sides.number == 1) one = true;
-      else if ((op == "mul" && sides.number == 0.5) || (op == "div" && sides.number == 2)) half = true;
-      else return false;
+      if (op == "add" && sides.number == 1)
+        one = true;
+      else if ((op == "mul" && sides.number == 0.5) || (op == "div" && sides.number == 2))
+        half = true;
+      else
+        return false;
     } else {
       if (op != "mul") return false;
       const ValueId other = sides.left == at ? sides.right : sides.left;

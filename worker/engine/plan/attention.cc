@@ -72,10 +72,10 @@ class Grower {
     std::vector<std::string> names;
     for (size_t projection : projections_) names.push_back(wiring_.Describe(projection));
     const std::string upto = output.empty() ? "" : absl::StrCat(", up to the output projection ", output);
-    return Region{closed, "attention",
-                  absl::StrCat("One attention: ", Enumerate(names), names.size() == 1 ? " projects" : " project",
-                               " its operands", upto,
-                               "; what stands between belongs to it, branches included.")};
+    return Region{
+        closed, "attention",
+        absl::StrCat("One attention: ", Enumerate(names), names.size() == 1 ? " projects" : " project",
+                     " its operands", upto, "; what stands between belongs to it, branches included.")};
   }
 
  private:
@@ -142,9 +142,10 @@ std::vector<Region> FindAttention(const Wiring& wiring) {
     std::optional<Region> region = Grower(wiring, core).Grow();
     if (!region) continue;
     // Cores that share projections (several heads written out) are one attention.
-    const bool shares = !regions.empty() && std::any_of(region->members.begin(), region->members.end(), [&](size_t m) {
-      return std::binary_search(regions.back().members.begin(), regions.back().members.end(), m);
-    });
+    const bool shares =
+        !regions.empty() && std::any_of(region->members.begin(), region->members.end(), [&](size_t m) {
+          return std::binary_search(regions.back().members.begin(), regions.back().members.end(), m);
+        });
     if (!shares) {
       regions.push_back(*std::move(region));
       continue;

@@ -9,13 +9,15 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "worker/engine/plan/names.h"
+#include "worker/engine/plan/operators.h"
 #include "worker/engine/plan/text.h"
 
 namespace strata::plan {
 namespace {
 
 bool IsNumber(const std::string& text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
 }
 
 std::string LastName(const std::string& path) {
@@ -26,9 +28,9 @@ std::string LastName(const std::string& path) {
 // Names that nn.Module has already.
 bool IsTakenByModule(const std::string& name) {
   static const auto* taken = new std::set<std::string>{
-      "add_module", "apply", "buffers", "children", "compile", "cpu", "cuda", "double", "dump_patches", "eval",
-      "extra_repr", "float", "forward", "half", "modules", "parameters", "share_memory", "to", "train",
-      "training", "type", "zero_grad"};
+      "add_module",   "apply", "buffers",    "children", "compile", "cpu",      "cuda",    "double",
+      "dump_patches", "eval",  "extra_repr", "float",    "forward", "half",     "modules", "parameters",
+      "share_memory", "to",    "train",      "training", "type",    "zero_grad"};
   return taken->contains(name);
 }
 
@@ -61,7 +63,8 @@ class AttributeNamer {
       const Node& child = nodes_[static_cast<size_t>(id)];
       if (child.form == NodeForm::kModule || child.level != Level::kKernel) continue;
       const auto [it, is_new] = seen.emplace(child.operation, child.component);
-      if (!is_new && it->second != child.component) common_.insert(child.operation);
+      if (!is_new && (it->second != child.component || IsContraction(child.operation)))
+        common_.insert(child.operation);
     }
     // Modules first: their paths are the author's own names.
     for (bool modules : {true, false}) {
@@ -212,7 +215,7 @@ class AttributeNamer {
 
   const program::Program& program_;
   std::vector<Node>& nodes_;
-  std::set<std::string> common_;  // operations of several components of the parent at hand
+  std::set<std::string> common_;  // operations that need more than their name in the parent at hand
 };
 
 }  // namespace

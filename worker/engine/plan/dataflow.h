@@ -13,7 +13,8 @@ class Dataflow {
 
   // Calls that read `value`, ascending, each once.
   const std::vector<program::CallId>& readers(program::ValueId value) const { return readers_[Index(value)]; }
-  // The call that made it (as a result, or by writing to an older value); kNoId for inputs, weights, constants.
+  // The call that made it (as a result, or by writing to an older value); kNoId for inputs, weights,
+  // constants.
   program::CallId producer(program::ValueId value) const { return producer_[Index(value)]; }
   // It leaves the forward of the submitted model.
   bool is_output(program::ValueId value) const { return is_output_[Index(value)]; }

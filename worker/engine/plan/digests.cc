@@ -75,7 +75,8 @@ class Spelling {
     bool weighs = false;
     for (ValueId id : patterns::Tensors(flow_, call)) weighs |= patterns::IsWeight(flow_, id);
     if (IsContraction(op) && !weighs) {
-      for (ValueId id : patterns::Tensors(flow_, call)) absl::StrAppend(&text, Dims(program_.value(id).type.sizes), ";");
+      for (ValueId id : patterns::Tensors(flow_, call))
+        absl::StrAppend(&text, Dims(program_.value(id).type.sizes), ";");
     }
     if (op == "batch_norm" || op == "instance_norm") {
       const std::vector<ValueId> reads = program::Reads(call);
@@ -170,7 +171,8 @@ std::string Identity(const Dataflow& flow, const std::vector<Node>& nodes, const
                      const std::vector<std::string>& identities) {
   const program::Program& program = flow.program();
   Spelling spelling(flow, node);
-  std::string text = absl::StrCat(LevelName(node.level), node.id == 0 ? " model " : " ", spelling.head(), "\n");
+  std::string text =
+      absl::StrCat(LevelName(node.level), node.id == 0 ? " model " : " ", spelling.head(), "\n");
   if (node.level == Level::kKernel) {
     for (CallId call : node.calls) absl::StrAppend(&text, spelling.CallText(program.call(call)), "\n");
   }

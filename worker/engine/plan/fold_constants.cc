@@ -26,7 +26,8 @@ bool IsCopy(const std::string& op) {
 
 // May return its very input.
 bool MayBeNothing(const std::string& op) {
-  return IsCopy(op) || op == "expand" || op == "expand_as" || op == "view" || op == "reshape" || op == "flatten";
+  return IsCopy(op) || op == "expand" || op == "expand_as" || op == "view" || op == "reshape" ||
+         op == "flatten";
 }
 
 ValueId SelfOf(const Call& call) {
@@ -44,13 +45,26 @@ T ElementAt(const std::vector<uint8_t>& data, size_t i) {
 
 bool ToDouble(DType dtype, const std::vector<uint8_t>& data, size_t i, double* out) {
   switch (dtype) {
-    case DType::kFloat64: *out = ElementAt<double>(data, i); return true;
-    case DType::kFloat32: *out = ElementAt<float>(data, i); return true;
-    case DType::kInt64: *out = static_cast<double>(ElementAt<int64_t>(data, i)); return true;
-    case DType::kInt32: *out = ElementAt<int32_t>(data, i); return true;
-    case DType::kUInt8: *out = ElementAt<uint8_t>(data, i); return true;
-    case DType::kBool: *out = data[i] != 0; return true;
-    default: return false;
+    case DType::kFloat64:
+      *out = ElementAt<double>(data, i);
+      return true;
+    case DType::kFloat32:
+      *out = ElementAt<float>(data, i);
+      return true;
+    case DType::kInt64:
+      *out = static_cast<double>(ElementAt<int64_t>(data, i));
+      return true;
+    case DType::kInt32:
+      *out = ElementAt<int32_t>(data, i);
+      return true;
+    case DType::kUInt8:
+      *out = ElementAt<uint8_t>(data, i);
+      return true;
+    case DType::kBool:
+      *out = data[i] != 0;
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -62,12 +76,23 @@ void Append(T element, std::vector<uint8_t>* data) {
 
 bool FromDouble(DType dtype, double element, std::vector<uint8_t>* data) {
   switch (dtype) {
-    case DType::kFloat64: Append(element, data); return true;
-    case DType::kFloat32: Append(static_cast<float>(element), data); return true;
-    case DType::kInt64: Append(static_cast<int64_t>(element), data); return true;
-    case DType::kInt32: Append(static_cast<int32_t>(element), data); return true;
-    case DType::kBool: Append(static_cast<uint8_t>(element != 0), data); return true;
-    default: return false;
+    case DType::kFloat64:
+      Append(element, data);
+      return true;
+    case DType::kFloat32:
+      Append(static_cast<float>(element), data);
+      return true;
+    case DType::kInt64:
+      Append(static_cast<int64_t>(element), data);
+      return true;
+    case DType::kInt32:
+      Append(static_cast<int32_t>(element), data);
+      return true;
+    case DType::kBool:
+      Append(static_cast<uint8_t>(element != 0), data);
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -128,7 +153,8 @@ ValueId DropEmptyOperands(Program* program, Call* call) {
   for (program::NamedArgument& argument : call->args) {
     if (argument.value.kind != Argument::Kind::kList) continue;
     auto& items = argument.value.items;
-    std::erase_if(items, [&](const Argument& item) { return items.size() > 1 && IsEmptyVector(*program, item); });
+    std::erase_if(items,
+                  [&](const Argument& item) { return items.size() > 1 && IsEmptyVector(*program, item); });
     if (items.size() == 1 && items[0].kind == Argument::Kind::kValue) return items[0].value;
   }
   return program::kNoId;

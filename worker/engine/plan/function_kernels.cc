@@ -66,7 +66,8 @@ bool HasOneMeaning(const KernelSet& kernels, const Activation& activation) {
 void FindFunctionKernels(KernelSet* kernels) {
   for (const Activation& activation : Activations(kernels->program())) {
     // Lambdas and comprehensions say nothing about meaning; forward is a module's.
-    if (activation.function.empty() || activation.function[0] == '<' || activation.function == "forward") continue;
+    if (activation.function.empty() || activation.function[0] == '<' || activation.function == "forward")
+      continue;
     if (!HasOneMeaning(*kernels, activation)) continue;
     const std::string name = Identifier(activation.function, "function");
     kernels->Claim(activation.calls, name, "is the whole of " + activation.function + "()");

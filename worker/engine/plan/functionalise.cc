@@ -20,14 +20,16 @@ using program::ValueKind;
 // In-place forms that have no plain twin, or change what the tensor is instead of what it holds.
 bool HasPlainForm(const std::string& op) {
   static const auto* const kNone = new std::set<std::string>{
-      "copy", "zero", "fill", "set", "resize", "random", "normal", "uniform", "bernoulli", "exponential",
-      "squeeze", "unsqueeze", "t", "transpose", "swapaxes", "detach", "requires_grad", "as_strided", "index_put"};
+      "copy",     "zero",      "fill",          "set",        "resize",    "random", "normal",
+      "uniform",  "bernoulli", "exponential",   "squeeze",    "unsqueeze", "t",      "transpose",
+      "swapaxes", "detach",    "requires_grad", "as_strided", "index_put"};
   return !kNone->contains(op);
 }
 
 bool IsInPlace(const Call& call) {
-  return call.op.size() > 1 && call.op.back() == '_' && !call.op.ends_with("__") && call.mutated.size() == 1 &&
-         call.mutated_to.size() == 1 && call.results.size() <= 1 && HasPlainForm(program::OperatorName(call.op));
+  return call.op.size() > 1 && call.op.back() == '_' && !call.op.ends_with("__") &&
+         call.mutated.size() == 1 && call.mutated_to.size() == 1 && call.results.size() <= 1 &&
+         HasPlainForm(program::OperatorName(call.op));
 }
 
 bool KeepsDType(const Program& program, const Call& call) {

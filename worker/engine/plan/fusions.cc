@@ -82,8 +82,9 @@ std::optional<Region> WholeLine(const Wiring& wiring, size_t kernels) {
     counted += !wiring.traits(unit).dropout;
   }
   const std::vector<Region> regions = CutLine(wiring, lines[0]);
-  const bool mlp = linears == 2 && contractions == 2 &&
-                   std::any_of(regions.begin(), regions.end(), [](const Region& r) { return r.operation == "mlp"; });
+  const bool mlp =
+      linears == 2 && contractions == 2 &&
+      std::any_of(regions.begin(), regions.end(), [](const Region& r) { return r.operation == "mlp"; });
   if (!mlp && (counted < 2 || counted > 5 || contractions > 1)) return std::nullopt;
   Region whole;
   for (size_t i = 0; i < wiring.size(); ++i) whole.members.push_back(i);

@@ -13,7 +13,8 @@ namespace {
 using program::ValueId;
 
 bool IsLightKernel(const Wiring& wiring, size_t i) {
-  return wiring.part(i).kind == Part::Kind::kKernel && !wiring.traits(i).contraction && !wiring.traits(i).pool;
+  return wiring.part(i).kind == Part::Kind::kKernel && !wiring.traits(i).contraction &&
+         !wiring.traits(i).pool;
 }
 
 // Back over plumbing and light kernels with one input to a contraction; its index, or -1. `light` gets the
@@ -76,8 +77,8 @@ std::vector<Region> FindGatedMlp(const Wiring& wiring) {
     std::string gates = wiring.Describe(left);
     if (a != b) absl::StrAppend(&gates, " and ", wiring.Describe(right));
     regions.push_back({members, GateName(wiring, light),
-                       absl::StrCat("A gated MLP: the results of ", gates, " are multiplied and go through ", down,
-                                    "; its one branch stays inside.")});
+                       absl::StrCat("A gated MLP: the results of ", gates, " are multiplied and go through ",
+                                    down, "; its one branch stays inside.")});
   }
   return regions;
 }
@@ -100,7 +101,8 @@ std::vector<Region> FindSqueezeExcite(const Wiring& wiring) {
       int squeeze = -1;
       while (wiring.producer(value) >= 0 && value != scaled) {
         const auto from = static_cast<size_t>(wiring.producer(value));
-        if (wiring.traits(from).pool || wiring.part(from).operation == "mean") squeeze = static_cast<int>(from);
+        if (wiring.traits(from).pool || wiring.part(from).operation == "mean")
+          squeeze = static_cast<int>(from);
         if (wiring.reads(from).size() != 1 || wiring.traits(from).contraction) break;
         value = wiring.reads(from)[0];
       }

@@ -36,7 +36,8 @@ std::string IntToken(int64_t value) { return NumberToken(static_cast<double>(val
 // "2" of {2, 2}, "2x1" of {2, 1}.
 std::string Short(const Sizes& ints) {
   if (ints.empty()) return "";
-  if (std::all_of(ints.begin(), ints.end(), [&](int64_t i) { return i == ints[0]; })) return IntToken(ints[0]);
+  if (std::all_of(ints.begin(), ints.end(), [&](int64_t i) { return i == ints[0]; }))
+    return IntToken(ints[0]);
   std::string text;
   for (int64_t i : ints) absl::StrAppend(&text, text.empty() ? "" : "x", IntToken(i));
   return text;
@@ -95,7 +96,8 @@ class Namer {
 
   void IntsUnless(const char* argument, const char* label, int64_t usual) {
     const Argument* a = FindArgument(*call_, argument);
-    if (a != nullptr && a->kind == Argument::Kind::kString) return Set(argument, absl::StrCat(label, a->text));
+    if (a != nullptr && a->kind == Argument::Kind::kString)
+      return Set(argument, absl::StrCat(label, a->text));
     const Sizes ints = Ints(argument);
     if (ints.empty() || std::all_of(ints.begin(), ints.end(), [&](int64_t i) { return i == usual; })) return;
     Set(argument, absl::StrCat(label, Short(ints)));
@@ -211,10 +213,10 @@ class Namer {
 
   void Recurrent() {
     const Argument* weights = FindArgument(*call_, "params");
-    const Argument* first = weights != nullptr && !weights->items.empty() ? &weights->items[0]
-                                                                          : FindArgument(*call_, "w_ih");
-    const Argument* second = weights != nullptr && weights->items.size() > 1 ? &weights->items[1]
-                                                                             : FindArgument(*call_, "w_hh");
+    const Argument* first =
+        weights != nullptr && !weights->items.empty() ? &weights->items[0] : FindArgument(*call_, "w_ih");
+    const Argument* second =
+        weights != nullptr && weights->items.size() > 1 ? &weights->items[1] : FindArgument(*call_, "w_hh");
     if (first != nullptr && second != nullptr && first->kind == Argument::Kind::kValue) {
       name_.dims = absl::StrCat(program_.value(first->value).type.sizes.back(), "x",
                                 program_.value(second->value).type.sizes.back());
@@ -255,7 +257,8 @@ class Namer {
       case Argument::Kind::kInt:
       case Argument::Kind::kDouble:
       case Argument::Kind::kValue:
-        if (a.kind == Argument::Kind::kValue && a.value != kNoId && !program_.value(a.value).is_wrapped_number)
+        if (a.kind == Argument::Kind::kValue && a.value != kNoId &&
+            !program_.value(a.value).is_wrapped_number)
           return "";
         return NumberOf(program_, &a, &number) ? NumberToken(number) : "";
       case Argument::Kind::kDType:
@@ -277,12 +280,14 @@ class Namer {
 
   void OutputDType() {
     const Argument* dtype = FindArgument(*call_, "dtype");
-    if (dtype != nullptr && dtype->kind == Argument::Kind::kDType) Set("dtype", absl::StrCat("to", ShortName(dtype->dtype)));
+    if (dtype != nullptr && dtype->kind == Argument::Kind::kDType)
+      Set("dtype", absl::StrCat("to", ShortName(dtype->dtype)));
   }
 
   bool HoldsWeight() const {
     const auto tensors = patterns::Tensors(flow_, *call_);
-    return std::any_of(tensors.begin(), tensors.end(), [&](ValueId id) { return patterns::IsWeight(flow_, id); });
+    return std::any_of(tensors.begin(), tensors.end(),
+                       [&](ValueId id) { return patterns::IsWeight(flow_, id); });
   }
 
   // Shapes of what the kernel holds, each once.
@@ -292,7 +297,8 @@ class Namer {
       const Sizes& sizes = program_.value(id).type.sizes;
       if (sizes.empty()) continue;
       const std::string dims = Dims(sizes);
-      if (std::find(shapes.begin(), shapes.end(), dims) == shapes.end() && shapes.size() < 4) shapes.push_back(dims);
+      if (std::find(shapes.begin(), shapes.end(), dims) == shapes.end() && shapes.size() < 4)
+        shapes.push_back(dims);
     }
     std::string text;
     for (const std::string& shape : shapes) absl::StrAppend(&text, text.empty() ? "" : "_", shape);
@@ -368,7 +374,8 @@ std::string KernelName::Stem() const {
 
 KernelName NameKernel(const Dataflow& flow, const Node& node) {
   KernelName name = Namer(flow, node).Run();
-  if (node.calls.empty() && !node.held.empty()) name.dims = Dims(flow.program().value(node.held[0]).type.sizes);
+  if (node.calls.empty() && !node.held.empty())
+    name.dims = Dims(flow.program().value(node.held[0]).type.sizes);
   return name;
 }
 
@@ -380,9 +387,10 @@ std::vector<std::string> LiteralsOf(const Dataflow& flow, const Node& node) {
     for (const NamedArgument& argument : call.args) {
       double number = 0;
       if (argument.value.kind == Argument::Kind::kValue) {
-        const bool wrapped = argument.value.value != kNoId &&
-                             flow.program().value(argument.value.value).is_wrapped_number;
-        if (wrapped && NumberOf(flow.program(), &argument.value, &number)) literals.push_back(NumberToken(number));
+        const bool wrapped =
+            argument.value.value != kNoId && flow.program().value(argument.value.value).is_wrapped_number;
+        if (wrapped && NumberOf(flow.program(), &argument.value, &number))
+          literals.push_back(NumberToken(number));
       } else {
         CollectLiterals(argument.value, &literals);
       }

@@ -15,7 +15,7 @@ struct KernelName {
   std::string dims;       // "64x128", "" where it has none
   // Settings in order, by what they set: {"kernel", "3x3"}, {"stride", "s2"}, {"bias", "nobias"}.
   std::vector<std::pair<std::string, std::string>> settings;
-  std::string dtypes;     // "fp32", "i64_fp32"
+  std::string dtypes;  // "fp32", "i64_fp32"
 
   std::string Stem() const;  // "conv2d_64x128_3x3_s2_nobias_fp32"
 };

@@ -12,7 +12,8 @@ using program::kNoId;
 
 InvocationId CommonScope(const program::Program& program, InvocationId a, InvocationId b) {
   if (a == kNoId) return b;
-  while (a != kNoId && !program::Encloses(program, a, b)) a = program.invocations[static_cast<size_t>(a)].parent;
+  while (a != kNoId && !program::Encloses(program, a, b))
+    a = program.invocations[static_cast<size_t>(a)].parent;
   return a == kNoId ? 0 : a;
 }
 

@@ -10,10 +10,10 @@
 namespace strata::plan {
 
 struct Kernel {
-  std::vector<program::CallId> calls;         // ascending; empty for a kernel that only returns a parameter
+  std::vector<program::CallId> calls;           // ascending; empty for a kernel that only returns a parameter
   program::ValueId parameter = program::kNoId;  // that parameter, else kNoId
   program::CallId reader = program::kNoId;      // with `parameter`: the first call that reads it
-  std::string operation;                      // "linear", "rms_norm", "apply_rotary"
+  std::string operation;                        // "linear", "rms_norm", "apply_rotary"
   program::InvocationId scope = program::kNoId;   // innermost invocation that holds all its calls
   program::InvocationId module = program::kNoId;  // the invocation whose calls they exactly are, else kNoId
   std::string why;  // how it was recognised, end of a sentence: "computes RMS normalisation by hand"
@@ -31,7 +31,9 @@ class KernelSet {
   int of(program::CallId call) const { return of_[static_cast<size_t>(call)]; }
   bool is_free(program::CallId call) const { return of(call) < 0; }
   const Kernel& kernel(int index) const { return kernels_[static_cast<size_t>(index)]; }
-  int size() const { return static_cast<int>(kernels_.size()); }  // absorbed kernels included: they have no calls
+  int size() const {
+    return static_cast<int>(kernels_.size());
+  }  // absorbed kernels included: they have no calls
 
   // Makes `calls`, and all calls of the kernels among them, one kernel. False, and nothing changes, where
   // that is not convex. `operation` empty: that of the kernel already there.

@@ -159,7 +159,8 @@ class Settler {
       if (!IsLayer(part) || part.kind != Part::Kind::kScope) continue;
       const Module& module = ModuleAt(part);
       if (!in_container_.contains(module.id)) continue;
-      if (++count[{ParentPath(ModulePath(context_.program, part.scope)), module.qualified_class}] > 1) return true;
+      if (++count[{ParentPath(ModulePath(context_.program, part.scope)), module.qualified_class}] > 1)
+        return true;
     }
     return false;
   }
@@ -179,14 +180,16 @@ class Settler {
     if (module.is_container) return Dissolve(std::move(result), "is a container");
     if (has_layer && (stage_classes_.contains(kind) || IsStage(result.parts))) {
       stage_classes_.insert(kind);
-      return Dissolve(std::move(result), "only holds repeated blocks: its blocks are what the model is made of");
+      return Dissolve(std::move(result),
+                      "only holds repeated blocks: its blocks are what the model is made of");
     }
     std::string reason = LayerReason(result.parts, module, has_layer);
     if (reason.empty() && forced) {
       reason = absl::StrCat("No residual here, but other ", module.class_name,
                             " modules of this model carry one: the level is that of the class.");
     }
-    if (reason.empty()) return Dissolve(std::move(result), "is neither a straight line nor a block of its own");
+    if (reason.empty())
+      return Dissolve(std::move(result), "is neither a straight line nor a block of its own");
     MakeLayer(&result, std::move(result.parts), std::move(reason));
     return result;
   }
@@ -321,11 +324,12 @@ class Settler {
       std::vector<std::string> paths = by_kind[key];
       const size_t count = paths.size();
       if (count > 6) paths.resize(6);
-      log_->push_back({"plan", "decision", absl::StrCat("Dissolved ", key.first, " ", paths[0]),
-                       absl::StrCat(Enumerate(paths), count > 6 ? absl::StrCat(" and ", count - 6, " more") : "",
-                                    count > 1 ? " (each): " : ": ", "this ", key.first, " ", key.second,
-                                    ". What it holds stands in its parent under the same names."),
-                       ""});
+      log_->push_back(
+          {"plan", "decision", absl::StrCat("Dissolved ", key.first, " ", paths[0]),
+           absl::StrCat(Enumerate(paths), count > 6 ? absl::StrCat(" and ", count - 6, " more") : "",
+                        count > 1 ? " (each): " : ": ", "this ", key.first, " ", key.second,
+                        ". What it holds stands in its parent under the same names."),
+           ""});
     }
   }
 
@@ -337,8 +341,8 @@ class Settler {
 
   const PartContext& context_;
   std::vector<LogEntry>* log_;
-  std::map<std::string, int> runs_;             // invocations per class
-  std::set<program::ModuleId> in_container_;    // has a sibling of its class in a container
+  std::map<std::string, int> runs_;           // invocations per class
+  std::set<program::ModuleId> in_container_;  // has a sibling of its class in a container
   std::set<std::string> layer_classes_, stage_classes_;
   std::vector<Dissolved> dissolved_;
 };

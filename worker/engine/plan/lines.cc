@@ -61,7 +61,8 @@ std::vector<size_t> Cuts(const Wiring& wiring, const Line& line, size_t begin, s
   for (size_t k = begin; k < end; ++k) {
     const Traits& traits = wiring.traits(line.units[k]);
     const bool full = counted == kMaxKernels && !traits.dropout;
-    const bool cut = traits.contraction || (ends && !traits.dropout) || full || !IsKernel(wiring, line.units[k]);
+    const bool cut =
+        traits.contraction || (ends && !traits.dropout) || full || !IsKernel(wiring, line.units[k]);
     if (k > cuts.back() && (cut || !IsKernel(wiring, line.units[k - 1]))) {
       cuts.push_back(k);
       counted = 0;
@@ -130,7 +131,8 @@ std::vector<Region> CutLine(const Wiring& wiring, const Line& line) {
     if (begin >= end) return;
     const std::vector<size_t> cuts = Cuts(wiring, line, begin, end);
     for (size_t k = 0; k + 1 < cuts.size(); ++k) {
-      if (std::optional<Region> region = Chunk(wiring, line, cuts[k], cuts[k + 1])) regions.push_back(*region);
+      if (std::optional<Region> region = Chunk(wiring, line, cuts[k], cuts[k + 1]))
+        regions.push_back(*region);
     }
   };
   size_t first = 0, last = 0;

@@ -20,10 +20,10 @@ constexpr int kMaxFormula = 24;
 
 struct Census {
   int contractions = 0;
-  int compute = 0;     // neither plumbing nor arithmetic
+  int compute = 0;  // neither plumbing nor arithmetic
   int arithmetic = 0;
-  int named = 0;       // norms, pools, softmaxes, dropouts, embeddings: kernels by themselves
-  int nested = 0;      // calls that an inner module made
+  int named = 0;   // norms, pools, softmaxes, dropouts, embeddings: kernels by themselves
+  int nested = 0;  // calls that an inner module made
   std::vector<CallId> calls;
   CallId main = program::kNoId;  // the last contraction, else the last compute call
 };
@@ -59,7 +59,8 @@ bool AllFree(const KernelSet& kernels, const std::vector<CallId>& calls) {
 bool ClaimTorchLeaf(KernelSet* kernels, const Census& census, const program::Module& module) {
   if (census.nested > 0 || census.contractions > 1 || census.compute == 0) return false;
   const bool single = census.compute == 1 && census.arithmetic == 0;
-  const std::string name = single ? TitleOf(kernels->program(), kernels->program().call(census.main)) : SnakeCase(module.class_name);
+  const std::string name = single ? TitleOf(kernels->program(), kernels->program().call(census.main))
+                                  : SnakeCase(module.class_name);
   return kernels->Claim(census.calls, name, "is torch.nn." + module.class_name);
 }
 

@@ -102,7 +102,8 @@ class ComponentNamer {
       features.push_back({absl::StrCat("shape", k), Dims(type.sizes)});
     }
     const std::vector<std::string> literals = LiteralsOf(flow_, node);
-    for (size_t k = 0; k < literals.size(); ++k) features.push_back({absl::StrCat("literal", k), literals[k]});
+    for (size_t k = 0; k < literals.size(); ++k)
+      features.push_back({absl::StrCat("literal", k), literals[k]});
     features.push_back({"digest", component.digest.substr(0, 6)});
     return features;
   }
@@ -120,7 +121,8 @@ class ComponentNamer {
     for (const KernelName& name : names) {
       if (Rank(name) == 0) weighted.push_back(name.dims);
     }
-    for (const KernelName& name : names) which.push_back(absl::StrCat(name.operation, count[name.operation]++));
+    for (const KernelName& name : names)
+      which.push_back(absl::StrCat(name.operation, count[name.operation]++));
     if (is_layer && !weighted.empty()) features->push_back({"ends", Ends(weighted.front(), weighted.back())});
     for (int rank : {0, 1, 3}) {
       const char* label = rank == 3 ? "operands" : "dims";
@@ -132,8 +134,10 @@ class ComponentNamer {
       for (const auto& [what, token] : names[k].settings)
         features->push_back({absl::StrCat(what, which[k]), token});
     }
-    for (size_t k = 0; k < names.size(); ++k) features->push_back({absl::StrCat("op", which[k]), names[k].operation});
-    for (size_t k = 0; k < names.size(); ++k) features->push_back({absl::StrCat("dtype", which[k]), names[k].dtypes});
+    for (size_t k = 0; k < names.size(); ++k)
+      features->push_back({absl::StrCat("op", which[k]), names[k].operation});
+    for (size_t k = 0; k < names.size(); ++k)
+      features->push_back({absl::StrCat("dtype", which[k]), names[k].dtypes});
     features->push_back({"count", absl::StrCat(names.size(), "kernels")});
   }
 
@@ -145,7 +149,8 @@ class ComponentNamer {
       values.emplace_back();
       for (const Feature& feature : FeaturesOf(*component)) {
         values.back().emplace(feature.label, feature.token);
-        if (std::find(labels.begin(), labels.end(), feature.label) == labels.end()) labels.push_back(feature.label);
+        if (std::find(labels.begin(), labels.end(), feature.label) == labels.end())
+          labels.push_back(feature.label);
       }
     }
     std::stable_sort(labels.begin(), labels.end(),
@@ -168,8 +173,9 @@ class ComponentNamer {
 
   // dims before settings before operations before shapes before literals before the digest.
   static int Order(const std::string& label) {
-    static constexpr const char* kOrder[] = {"ends", "dims",  "stride", "kernel", "groups",   "bias",    "op",
-                                             "count", "dtype", "rank",   "shape",  "operands", "literal", "digest"};
+    static constexpr const char* kOrder[] = {"ends",  "dims",     "stride",  "kernel", "groups",
+                                             "bias",  "op",       "count",   "dtype",  "rank",
+                                             "shape", "operands", "literal", "digest"};
     int order = 0;
     for (const char* prefix : kOrder) {
       if (label.starts_with(prefix)) return order;
@@ -228,7 +234,8 @@ std::string ShortOperation(const std::string& operation) {
   if (name.starts_with("conv") && name.size() > 4 && name.back() == 'd') return "conv";
   if (name.starts_with("batch_norm")) return "bn";
   if (name == "masked_softmax") return "softmax";
-  for (const char* prefix : {"adaptive_avg_pool", "adaptive_max_pool", "max_pool", "avg_pool", "instance_norm"}) {
+  for (const char* prefix :
+       {"adaptive_avg_pool", "adaptive_max_pool", "max_pool", "avg_pool", "instance_norm"}) {
     if (name.starts_with(prefix)) return prefix;
   }
   return name;

@@ -100,7 +100,9 @@ class NodeBuilder {
     }
   }
 
-  bool IsKernelRead(CallId call) const { return node(runs_in_[static_cast<size_t>(call)]).level == Level::kKernel; }
+  bool IsKernelRead(CallId call) const {
+    return node(runs_in_[static_cast<size_t>(call)]).level == Level::kKernel;
+  }
 
   // Parameters, and buffers of torch.nn modules, are held by whichever kernel reads them; other buffers and
   // constants by their only reader, or by the innermost node round all of them.
@@ -146,7 +148,8 @@ class NodeBuilder {
   bool HeldInside(NodeId id, ValueId value) const {
     const auto it = holders_.find(value);
     if (it == holders_.end()) return false;
-    return std::any_of(it->second.begin(), it->second.end(), [&](NodeId holder) { return IsInside(holder, id); });
+    return std::any_of(it->second.begin(), it->second.end(),
+                       [&](NodeId holder) { return IsInside(holder, id); });
   }
 
   // What `call`, running inside `n`, takes from outside of `n`.
@@ -199,7 +202,8 @@ class NodeBuilder {
     for (const auto& [name, tree] : invocation.kwargs) CollectTensors(tree, &declared);
     for (ValueId value : declared) {
       const bool wanted = n.id == 0 || std::find(used.begin(), used.end(), value) != used.end();
-      if (wanted && std::find(ordered.begin(), ordered.end(), value) == ordered.end()) ordered.push_back(value);
+      if (wanted && std::find(ordered.begin(), ordered.end(), value) == ordered.end())
+        ordered.push_back(value);
     }
     for (ValueId value : used) {
       if (std::find(ordered.begin(), ordered.end(), value) == ordered.end()) ordered.push_back(value);
@@ -213,7 +217,8 @@ class NodeBuilder {
     const auto leaves = [&](ValueId value) {
       if (context_.flow.is_output(value)) return true;
       const auto& readers = context_.flow.readers(value);
-      return std::any_of(readers.begin(), readers.end(), [&](CallId reader) { return !inside.contains(reader); });
+      return std::any_of(readers.begin(), readers.end(),
+                         [&](CallId reader) { return !inside.contains(reader); });
     };
     for (const auto& [parameter, kernel] : returned_) {
       if (IsInside(kernel, n.id) && (kernel == n.id || leaves(parameter))) out.push_back(parameter);
@@ -229,10 +234,12 @@ class NodeBuilder {
     CollectTensors(invocation.output, &declared);
     for (ValueId value : declared) {
       const bool wanted = n.id == 0 || std::find(out.begin(), out.end(), value) != out.end();
-      if (wanted && std::find(ordered.begin(), ordered.end(), value) == ordered.end()) ordered.push_back(value);
+      if (wanted && std::find(ordered.begin(), ordered.end(), value) == ordered.end())
+        ordered.push_back(value);
     }
     for (ValueId value : out) {
-      if (n.id != 0 && std::find(ordered.begin(), ordered.end(), value) == ordered.end()) ordered.push_back(value);
+      if (n.id != 0 && std::find(ordered.begin(), ordered.end(), value) == ordered.end())
+        ordered.push_back(value);
     }
     return ordered;
   }
@@ -271,13 +278,15 @@ class NodeBuilder {
 
   const PartContext& context_;
   std::vector<Node> nodes_;
-  std::vector<NodeId> runs_in_;               // per call
-  std::map<ValueId, NodeId> returned_;        // parameter -> the kernel that returns it
+  std::vector<NodeId> runs_in_;         // per call
+  std::map<ValueId, NodeId> returned_;  // parameter -> the kernel that returns it
   std::map<ValueId, std::set<NodeId>> holders_;
 };
 
 }  // namespace
 
-std::vector<Node> BuildNodes(const PartContext& context, const Part& root) { return NodeBuilder(context).Build(root); }
+std::vector<Node> BuildNodes(const PartContext& context, const Part& root) {
+  return NodeBuilder(context).Build(root);
+}
 
 }  // namespace strata::plan

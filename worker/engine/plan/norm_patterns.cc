@@ -18,8 +18,8 @@ ValueId Self(const Call& call) {
 // What the divisor of a normalisation is made of.
 struct Scale {
   std::set<CallId> calls;
-  ValueId base = kNoId;     // what is measured
-  std::string reduction;    // "mean", "norm", ...
+  ValueId base = kNoId;   // what is measured
+  std::string reduction;  // "mean", "norm", ...
   bool squared = false, absolute = false, root = false, inverted = false;
 };
 
@@ -34,7 +34,8 @@ std::optional<Scale> ScaleOf(const Dataflow& flow, ValueId value) {
     if (IsReduction(op)) break;
     double number = 0;
     const Operands sides = OperandsOf(flow, *at);
-    const bool shapes = op == "expand" || op == "expand_as" || op == "unsqueeze" || op == "view" || op == "to";
+    const bool shapes =
+        op == "expand" || op == "expand_as" || op == "unsqueeze" || op == "view" || op == "to";
     const bool steady = (op == "add" && sides.has_number) || op == "clamp" || op == "clamp_min";
     if (op == "sqrt") {
       scale.root = true;

@@ -82,11 +82,13 @@ bool Sinks(const KernelSet& kernels, const Call& call, int* into) {
   const Kernel& kernel = kernels.kernel(*into);
   // A torch.nn module keeps its borders; positions made by arange stay with whoever calls the embedding.
   if (kernel.operation == "embedding" || kernel.why.starts_with("is torch.nn.")) return false;
-  return std::all_of(kernel.calls.begin(), kernel.calls.end(), [&](CallId id) {
-    return program::Encloses(kernels.program(), call.scope, kernels.program().call(id).scope);
-  }) && std::any_of(kernel.calls.begin(), kernel.calls.end(), [&](CallId id) {
-    return kernels.program().call(id).scope == call.scope;
-  });
+  return std::all_of(kernel.calls.begin(), kernel.calls.end(),
+                     [&](CallId id) {
+                       return program::Encloses(kernels.program(), call.scope,
+                                                kernels.program().call(id).scope);
+                     }) &&
+         std::any_of(kernel.calls.begin(), kernel.calls.end(),
+                     [&](CallId id) { return kernels.program().call(id).scope == call.scope; });
 }
 
 void SinkConstants(KernelSet* kernels) {
@@ -122,7 +124,8 @@ void ClaimConstantFormulas(KernelSet* kernels) {
         for (CallId id : neighbours) {
           const Call& other = kernels->program().call(id);
           const bool other_computes = program::Classify(kernels->program(), other) == OpClass::kCompute;
-          const bool joins = kernels->is_free(id) && other.scope == call.scope && flow.independent_of_input(id) &&
+          const bool joins = kernels->is_free(id) && other.scope == call.scope &&
+                             flow.independent_of_input(id) &&
                              (other_computes || !TakesOwnTensor(flow, other));
           grown |= joins && group.insert(id).second;
         }
@@ -130,7 +133,8 @@ void ClaimConstantFormulas(KernelSet* kernels) {
     }
     CallId last_id = call.id;
     for (CallId id : group) {
-      if (program::Classify(kernels->program(), kernels->program().call(id)) != OpClass::kPlumbing) last_id = id;
+      if (program::Classify(kernels->program(), kernels->program().call(id)) != OpClass::kPlumbing)
+        last_id = id;
     }
     // What shapes the result afterwards is the reader's business.
     while (*group.rbegin() > last_id) group.erase(*group.rbegin());

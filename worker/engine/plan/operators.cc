@@ -20,50 +20,95 @@ constexpr std::string_view kConvolutions[] = {
 };
 constexpr std::string_view kLinears[] = {"linear", "addmm", "_addmm_activation"};
 constexpr std::string_view kMatmuls[] = {
-    "matmul", "mm", "bmm", "baddbmm", "addbmm", "einsum", "mv", "addmv", "dot", "tensordot", "inner",
-    "bilinear", "__matmul__", "linalg_matmul", "chain_matmul", "linalg_multi_dot",
+    "matmul",       "mm",
+    "bmm",          "baddbmm",
+    "addbmm",       "einsum",
+    "mv",           "addmv",
+    "dot",          "tensordot",
+    "inner",        "bilinear",
+    "__matmul__",   "linalg_matmul",
+    "chain_matmul", "linalg_multi_dot",
 };
 constexpr std::string_view kAttention[] = {
-    "scaled_dot_product_attention", "_scaled_dot_product_flash_attention", "_native_multi_head_attention",
-    "_scaled_dot_product_efficient_attention", "_transformer_encoder_layer_fwd", "flex_attention",
+    "scaled_dot_product_attention",   "_scaled_dot_product_flash_attention",
+    "_native_multi_head_attention",   "_scaled_dot_product_efficient_attention",
+    "_transformer_encoder_layer_fwd", "flex_attention",
 };
 constexpr std::string_view kRecurrent[] = {
     "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
 };
 constexpr std::string_view kPools[] = {
-    "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices",
-    "max_pool3d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "adaptive_max_pool3d", "fractional_max_pool2d", "fractional_max_pool3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_pool1d_with_indices",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
 };
 constexpr std::string_view kDropouts[] = {
     "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout",
 };
 constexpr std::string_view kActivations[] = {
-    "relu", "relu6", "gelu", "silu", "mish", "elu", "selu", "celu", "leaky_relu", "rrelu", "prelu", "sigmoid",
-    "tanh", "hardtanh", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink", "softplus",
-    "softsign", "log_sigmoid", "threshold", "clamp", "clamp_min", "clamp_max", "glu",
+    "relu",        "relu6",       "gelu",       "silu",       "mish",       "elu",      "selu",
+    "celu",        "leaky_relu",  "rrelu",      "prelu",      "sigmoid",    "tanh",     "hardtanh",
+    "hardswish",   "hardsigmoid", "hardshrink", "softshrink", "tanhshrink", "softplus", "softsign",
+    "log_sigmoid", "threshold",   "clamp",      "clamp_min",  "clamp_max",  "glu",
 };
 constexpr std::string_view kNormalisations[] = {
-    "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "native_layer_norm",
-    "native_group_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "local_response_norm",
+    "batch_norm",          "layer_norm",        "group_norm",
+    "instance_norm",       "rms_norm",          "native_layer_norm",
+    "native_group_norm",   "native_batch_norm", "_native_batch_norm_legit_no_training",
+    "local_response_norm",
 };
 constexpr std::string_view kSoftmaxes[] = {"softmax", "log_softmax", "_softmax", "_log_softmax", "softmin"};
 constexpr std::string_view kComparisons[] = {
-    "eq", "ne", "lt", "le", "gt", "ge", "equal", "not_equal", "less", "less_equal", "greater",
-    "greater_equal", "logical_not", "logical_and", "logical_or", "logical_xor", "bitwise_not", "bitwise_and",
-    "bitwise_or", "bitwise_xor", "__and__", "__or__", "__xor__", "isinf", "isnan", "isfinite",
+    "eq",          "ne",          "lt",         "le",          "gt",          "ge",
+    "equal",       "not_equal",   "less",       "less_equal",  "greater",     "greater_equal",
+    "logical_not", "logical_and", "logical_or", "logical_xor", "bitwise_not", "bitwise_and",
+    "bitwise_or",  "bitwise_xor", "__and__",    "__or__",      "__xor__",     "isinf",
+    "isnan",       "isfinite",
 };
 constexpr std::string_view kReductions[] = {
-    "sum", "mean", "var", "std", "amax", "amin", "max", "min", "prod", "norm", "linalg_vector_norm",
-    "logsumexp", "any", "all", "var_mean", "std_mean", "argmax", "argmin", "nansum", "median",
+    "sum",
+    "mean",
+    "var",
+    "std",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "prod",
+    "norm",
+    "linalg_vector_norm",
+    "logsumexp",
+    "any",
+    "all",
+    "var_mean",
+    "std_mean",
+    "argmax",
+    "argmin",
+    "nansum",
+    "median",
 };
 constexpr std::string_view kElementwise[] = {
-    "add", "sub", "rsub", "mul", "div", "neg", "pow", "square", "sqrt", "rsqrt", "exp", "expm1", "log",
-    "log1p", "log2", "log10", "abs", "sign", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan",
-    "sinh", "cosh", "reciprocal", "floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "maximum",
-    "minimum", "where", "masked_fill", "lerp", "addcmul", "addcdiv", "atan2", "xlogy", "logit",
-    "floor_divide", "nan_to_num", "exp2",
+    "add",        "sub",     "rsub",    "mul",   "div",          "neg",        "pow",
+    "square",     "sqrt",    "rsqrt",   "exp",   "expm1",        "log",        "log1p",
+    "log2",       "log10",   "abs",     "sign",  "erf",          "erfc",       "sin",
+    "cos",        "tan",     "asin",    "acos",  "atan",         "sinh",       "cosh",
+    "reciprocal", "floor",   "ceil",    "round", "trunc",        "frac",       "fmod",
+    "remainder",  "maximum", "minimum", "where", "masked_fill",  "lerp",       "addcmul",
+    "addcdiv",    "atan2",   "xlogy",   "logit", "floor_divide", "nan_to_num", "exp2",
 };
 constexpr std::string_view kFactories[] = {
     "arange", "zeros", "ones", "full", "empty", "scalar_tensor", "eye", "linspace", "logspace",

@@ -21,7 +21,7 @@ bool IsDropout(std::string_view op);
 bool IsActivation(std::string_view op);
 bool IsNormalisation(std::string_view op);
 bool IsSoftmax(std::string_view op);
-bool IsComparison(std::string_view op);   // eq, lt, ..., logical_not, bitwise_and, isinf
+bool IsComparison(std::string_view op);  // eq, lt, ..., logical_not, bitwise_and, isinf
 bool IsReduction(std::string_view op);
 // Every element of the result depends on the elements at its place alone; arithmetic included.
 bool IsElementwise(std::string_view op);

@@ -20,7 +20,8 @@ class TreeBuilder {
       const Kernel& kernel = context.kernels[i];
       for (CallId call : kernel.calls) in_kernel_[static_cast<size_t>(call)] = true;
       InvocationId home = kernel.scope;
-      if (kernel.module != kNoId) home = context.program.invocations[static_cast<size_t>(kernel.module)].parent;
+      if (kernel.module != kNoId)
+        home = context.program.invocations[static_cast<size_t>(kernel.module)].parent;
       if (home == kNoId) home = 0;
       kernels_at_[home].push_back(static_cast<int>(i));
     }

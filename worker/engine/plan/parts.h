@@ -19,10 +19,11 @@ struct Part {
     kSlice,   // neighbours grouped by a pass: a fusion or a layer that is no module of its own
   };
   Kind kind = Kind::kCall;
-  program::CallId call = program::kNoId;         // kCall
-  int kernel = -1;                               // kKernel
-  program::InvocationId scope = program::kNoId;  // kScope: it; kKernel, kSlice: innermost that holds all of it
-  std::vector<Part> parts;                       // kScope, kSlice: in an order that respects dependencies
+  program::CallId call = program::kNoId;  // kCall
+  int kernel = -1;                        // kKernel
+  program::InvocationId scope =
+      program::kNoId;       // kScope: it; kKernel, kSlice: innermost that holds all of it
+  std::vector<Part> parts;  // kScope, kSlice: in an order that respects dependencies
   // Set when the level is decided: kernels always, scopes and slices by fusions.h and levels.h.
   bool settled = false;
   Level level = Level::kKernel;

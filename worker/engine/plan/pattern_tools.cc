@@ -72,7 +72,8 @@ bool IsWeight(const Dataflow& flow, ValueId value) {
 }
 
 ValueId SkipCasts(const Dataflow& flow, ValueId value, std::set<CallId>* passed) {
-  while (const Call* cast = MadeBy(flow, value, {"to", "_to_copy", "type_as", "detach", "alias", "contiguous"})) {
+  while (const Call* cast =
+             MadeBy(flow, value, {"to", "_to_copy", "type_as", "detach", "alias", "contiguous"})) {
     const program::Argument* from = FindArgument(*cast, "self");
     if (from == nullptr || from->kind != program::Argument::Kind::kValue) break;
     passed->insert(cast->id);

@@ -24,7 +24,8 @@ Operands OperandsOf(const Dataflow& flow, const program::Call& call);
 std::vector<program::ValueId> Tensors(const Dataflow& flow, const program::Call& call);
 
 // The call that made the value, if its operator name is among `names`; else nullptr.
-const program::Call* MadeBy(const Dataflow& flow, program::ValueId value, std::initializer_list<const char*> names);
+const program::Call* MadeBy(const Dataflow& flow, program::ValueId value,
+                            std::initializer_list<const char*> names);
 
 // The one call that reads the value; nullptr where none or several do or where it leaves the model.
 const program::Call* OnlyReader(const Dataflow& flow, program::ValueId value);

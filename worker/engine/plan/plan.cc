@@ -43,7 +43,8 @@ const char* LevelName(Level level) {
 }
 
 const char* LevelFolder(Level level) {
-  static constexpr const char* kFolders[] = {"level_0_kernel", "level_1_fusion", "level_2_layer", "level_3_model"};
+  static constexpr const char* kFolders[] = {"level_0_kernel", "level_1_fusion", "level_2_layer",
+                                             "level_3_model"};
   return kFolders[static_cast<size_t>(level)];
 }
 

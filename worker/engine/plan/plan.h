@@ -30,8 +30,8 @@ struct Item {
 };
 
 enum class NodeForm : uint8_t {
-  kModule,    // exactly one module invocation: `scope` is it
-  kSlice,     // some calls inside `scope` (part of a Sequential, an inline formula, one operator)
+  kModule,  // exactly one module invocation: `scope` is it
+  kSlice,   // some calls inside `scope` (part of a Sequential, an inline formula, one operator)
 };
 
 struct Node {
@@ -62,9 +62,10 @@ struct Node {
   std::string operation;
   // Name in the parent, from the model's own paths ("attn", "blocks.2", "q_proj"), else what it does ("relu",
   // "matmul_scores"); "" for the model. Children of one parent with equal attributes are ONE instance called
-  // several times: the same module, or a component without weights. No attribute is a dotted prefix of another.
+  // several times: the same module, or a component without weights. No attribute is a dotted prefix of
+  // another.
   std::string attribute;
-  std::string reason;     // one sentence about THIS model: why this level, what cut the chain here
+  std::string reason;  // one sentence about THIS model: why this level, what cut the chain here
 };
 
 // One distinct set of input shapes at which a component runs.
@@ -80,7 +81,7 @@ struct Component {
   std::string stem;  // file stem, unique over all levels: "linear_64x128_fp32", "block"
   Level level = Level::kKernel;
   std::string digest;
-  std::vector<NodeId> nodes;         // ascending; nodes[0] is what emit writes from
+  std::vector<NodeId> nodes;          // ascending; nodes[0] is what emit writes from
   std::vector<ComponentId> children;  // distinct, in order of first call
   std::vector<int64_t> calls;         // parallel: how often one run of this component calls each child
   int64_t instance_count = 0;         // runs in one forward of the submitted model
@@ -96,8 +97,8 @@ struct LogEntry {
 };
 
 struct Plan {
-  program::Program program;  // after the normalising passes; node call ids refer to it
-  std::vector<Node> nodes;   // nodes[0] is the submitted model
+  program::Program program;           // after the normalising passes; node call ids refer to it
+  std::vector<Node> nodes;            // nodes[0] is the submitted model
   std::vector<Component> components;  // [0] is the submitted model; tree order (pre-order, first visit)
   std::string model_name;             // "mini_gpt_block"
   std::vector<LogEntry> log;

@@ -38,7 +38,8 @@ class Printer {
     for (const Component& component : plan_.components) Components(component);
     absl::StrAppend(&out_, "\nlog\n");
     for (const LogEntry& entry : plan_.log)
-      absl::StrAppend(&out_, "  [", entry.step, "] ", entry.type, ": ", entry.title, "\n      ", entry.description, "\n");
+      absl::StrAppend(&out_, "  [", entry.step, "] ", entry.type, ": ", entry.title, "\n      ",
+                      entry.description, "\n");
     return std::move(out_);
   }
 
@@ -48,9 +49,9 @@ class Printer {
     const Node& node = plan_.nodes[static_cast<size_t>(id)];
     const Component& component = plan_.components[static_cast<size_t>(node.component)];
     const std::string indent(2 * depth + 2, ' ');
-    absl::StrAppend(&out_, indent, node.attribute.empty() ? "" : absl::StrCat(node.attribute, ": "), component.stem,
-                    " <", LevelName(node.level), "> ", Shapes(plan_.program, node.inputs), " -> ",
-                    Shapes(plan_.program, node.outputs));
+    absl::StrAppend(&out_, indent, node.attribute.empty() ? "" : absl::StrCat(node.attribute, ": "),
+                    component.stem, " <", LevelName(node.level), "> ", Shapes(plan_.program, node.inputs),
+                    " -> ", Shapes(plan_.program, node.outputs));
     if (!node.held.empty()) absl::StrAppend(&out_, " holds ", Paths(plan_.program, node.held));
     if (!shown_.insert(component.id).second) {
       absl::StrAppend(&out_, node.body.empty() ? "\n" : " (as above)\n");
@@ -63,19 +64,22 @@ class Printer {
         continue;
       }
       const program::Call& call = plan_.program.call(item.index);
-      absl::StrAppend(&out_, indent, "  . ", program::OperatorName(call.op), call.mutated.empty() ? "" : "_", " ",
-                      Place(call), "\n");
+      absl::StrAppend(&out_, indent, "  . ", program::OperatorName(call.op), call.mutated.empty() ? "" : "_",
+                      " ", Place(call), "\n");
     }
   }
 
   void Components(const Component& component) {
-    absl::StrAppend(&out_, "  ", LevelFolder(component.level), "/", component.stem, " x", component.instance_count);
+    absl::StrAppend(&out_, "  ", LevelFolder(component.level), "/", component.stem, " x",
+                    component.instance_count);
     if (component.step > 0) absl::StrAppend(&out_, " ", component.step_name);
     for (size_t k = 0; k < component.children.size(); ++k) {
-      absl::StrAppend(&out_, k == 0 ? ": " : ", ", plan_.components[static_cast<size_t>(component.children[k])].stem,
-                      " x", component.calls[k]);
+      absl::StrAppend(&out_, k == 0 ? ": " : ", ",
+                      plan_.components[static_cast<size_t>(component.children[k])].stem, " x",
+                      component.calls[k]);
     }
-    if (component.workloads.size() > 1) absl::StrAppend(&out_, " (", component.workloads.size(), " workloads)");
+    if (component.workloads.size() > 1)
+      absl::StrAppend(&out_, " (", component.workloads.size(), " workloads)");
     absl::StrAppend(&out_, "\n      ", plan_.nodes[static_cast<size_t>(component.nodes[0])].reason, "\n");
   }
 

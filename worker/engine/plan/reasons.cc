@@ -19,7 +19,8 @@ std::string Alone(const Wiring& wiring, size_t i) {
     for (size_t reader : wiring.readers(made)) {
       const Part& part = wiring.part(reader);
       if (part.is_unit() && part.kind != Part::Kind::kKernel)
-        return absl::StrCat("It stands alone: what follows, ", wiring.Describe(reader), ", is a component of its own.");
+        return absl::StrCat("It stands alone: what follows, ", wiring.Describe(reader),
+                            ", is a component of its own.");
     }
   }
   std::string cut;
@@ -28,7 +29,8 @@ std::string Alone(const Wiring& wiring, size_t i) {
   const std::string next = wiring.Describe(step->next);
   if (wiring.traits(step->next).contraction)
     return absl::StrCat("It stands alone: ", next, " follows, and a fusion is cut before each contraction.");
-  if (wiring.traits(i).pool) return absl::StrCat("It stands alone: a fusion ends after each pool, ", next, " follows.");
+  if (wiring.traits(i).pool)
+    return absl::StrCat("It stands alone: a fusion ends after each pool, ", next, " follows.");
   return absl::StrCat("It stands alone before ", next, ".");
 }
 
@@ -43,7 +45,8 @@ std::string InstancesText(const Plan& plan, const Component& component) {
     if (scopes.insert(path).second && names.size() < 4) names.push_back(path);
   }
   std::string text = absl::StrCat(" One file for ", component.nodes.size(), " occurrences");
-  if (!names.empty()) absl::StrAppend(&text, " (", absl::StrJoin(names, ", "), scopes.size() > 4 ? ", ..." : "", ")");
+  if (!names.empty())
+    absl::StrAppend(&text, " (", absl::StrJoin(names, ", "), scopes.size() > 4 ? ", ..." : "", ")");
   return text + ".";
 }
 
@@ -69,10 +72,11 @@ void LogTies(const Plan& plan, std::vector<LogEntry>* log) {
       if (std::find(node.held.begin(), node.held.end(), value.id) == node.held.end()) continue;
       holders.insert(plan.components[static_cast<size_t>(node.component)].stem);
     }
-    log->push_back({"plan", "decision", absl::StrCat("Tied weight ", value.paths[0]),
-                    absl::StrCat(Enumerate(value.paths), " are one parameter in the model and stay one: ",
-                                 Enumerate({holders.begin(), holders.end()}), " each hold it under their own name."),
-                    ""});
+    log->push_back(
+        {"plan", "decision", absl::StrCat("Tied weight ", value.paths[0]),
+         absl::StrCat(Enumerate(value.paths), " are one parameter in the model and stay one: ",
+                      Enumerate({holders.begin(), holders.end()}), " each hold it under their own name."),
+         ""});
   }
 }
 
@@ -123,7 +127,8 @@ std::vector<LogEntry> LogDecisions(const Plan& plan) {
     const bool in_fusion = parent.level == Level::kFusion && component.id != 0;
     if (component.level == Level::kKernel && in_fusion && !IsFormula(plan, first)) continue;
     const std::string step = component.id == 0 || parent.step_name.empty() ? "plan" : parent.step_name;
-    log.push_back({step, "decision", absl::StrCat("Classified ", component.stem, " as ", LevelName(component.level)),
+    log.push_back({step, "decision",
+                   absl::StrCat("Classified ", component.stem, " as ", LevelName(component.level)),
                    absl::StrCat(first.reason, InstancesText(plan, component)), ""});
   }
   LogTies(plan, &log);

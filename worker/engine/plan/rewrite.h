@@ -13,6 +13,7 @@ namespace strata::plan {
 void RemoveCalls(program::Program* program, const std::set<program::CallId>& calls);
 
 // Every read of `from` reads `to` instead: arguments, invocation trees, outputs. Chains are followed.
-void ReplaceValues(program::Program* program, const std::map<program::ValueId, program::ValueId>& replacements);
+void ReplaceValues(program::Program* program,
+                   const std::map<program::ValueId, program::ValueId>& replacements);
 
 }  // namespace strata::plan

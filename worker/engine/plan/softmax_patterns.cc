@@ -34,7 +34,8 @@ ValueId MaskOf(const Dataflow& flow, const Call& call) {
 }
 
 // Comparisons that make the mask for this softmax alone, and the shape operators on the way.
-void TakeMaskFormula(const Dataflow& flow, ValueId mask, program::InvocationId scope, std::set<CallId>* calls) {
+void TakeMaskFormula(const Dataflow& flow, ValueId mask, program::InvocationId scope,
+                     std::set<CallId>* calls) {
   if (mask == kNoId || flow.producer(mask) == kNoId) return;
   const Call& call = flow.program().call(flow.producer(mask));
   if (call.scope != scope || !ReadOnlyBy(flow, mask, *calls)) return;

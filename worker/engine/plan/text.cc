@@ -27,10 +27,10 @@ bool WordStarts(std::string_view name, size_t i) {
 
 const std::set<std::string>& Keywords() {
   static const auto* keywords = new std::set<std::string>{
-      "and",  "as",   "assert", "async",  "await", "break",    "class", "continue", "def",   "del",
-      "elif", "else", "except", "false",  "for",   "finally",  "from",  "global",   "if",    "import",
-      "in",   "is",   "lambda", "none",   "not",   "nonlocal", "or",    "pass",     "raise", "return",
-      "true", "try",  "while",  "with",   "yield", "self",     "super", "forward"};
+      "and",  "as",   "assert", "async", "await", "break",    "class", "continue", "def",   "del",
+      "elif", "else", "except", "false", "for",   "finally",  "from",  "global",   "if",    "import",
+      "in",   "is",   "lambda", "none",  "not",   "nonlocal", "or",    "pass",     "raise", "return",
+      "true", "try",  "while",  "with",  "yield", "self",     "super", "forward"};
   return *keywords;
 }
 
@@ -98,11 +98,16 @@ std::string NumberToken(double number) {
   const std::string plain = text;
   for (size_t i = 0; i < plain.size(); ++i) {
     const char c = plain[i];
-    if (c == '-') out += 'm';
-    else if (c == '.') out += 'p';
-    else if (c == '+') continue;
-    else if (c == '0' && i > 0 && (plain[i - 1] == '-' || plain[i - 1] == '+') && plain.find('e') < i) continue;
-    else out += c;
+    if (c == '-')
+      out += 'm';
+    else if (c == '.')
+      out += 'p';
+    else if (c == '+')
+      continue;
+    else if (c == '0' && i > 0 && (plain[i - 1] == '-' || plain[i - 1] == '+') && plain.find('e') < i)
+      continue;
+    else
+      out += c;
   }
   return out;
 }
@@ -125,7 +130,8 @@ std::string Place(const program::Call& call) {
   while (at > 0 && call.frames[at].file.find("/torch/") != std::string::npos) --at;
   const program::Frame& frame = call.frames[at];
   const size_t slash = frame.file.rfind('/');
-  return absl::StrCat(slash == std::string::npos ? frame.file : frame.file.substr(slash + 1), ":", frame.line);
+  return absl::StrCat(slash == std::string::npos ? frame.file : frame.file.substr(slash + 1), ":",
+                      frame.line);
 }
 
 const program::Module& ModuleOf(const program::Program& program, program::InvocationId invocation) {

@@ -21,7 +21,8 @@ namespace {
 
 bool HoldsWeight(const PartContext& context, const Call& call) {
   for (ValueId operand : patterns::Tensors(context.flow, call)) {
-    if (context.program.value(operand).kind == ValueKind::kBuffer || patterns::IsWeight(context.flow, operand))
+    if (context.program.value(operand).kind == ValueKind::kBuffer ||
+        patterns::IsWeight(context.flow, operand))
       return true;
   }
   return false;
@@ -62,7 +63,8 @@ Traits TraitsOf(const PartContext& context, const Part& part) {
   return traits;
 }
 
-Wiring::Wiring(const PartContext& context, const std::vector<Part>& parts) : context_(context), parts_(parts) {
+Wiring::Wiring(const PartContext& context, const std::vector<Part>& parts)
+    : context_(context), parts_(parts) {
   Connect();
 }
 
@@ -281,7 +283,8 @@ std::string Wiring::DescribeSource(ValueId value) const {
   for (size_t k = 0; k < invocation.args.size() && k < invocation.parameter_names.size(); ++k) {
     std::vector<ValueId> tensors;
     CollectTensors(invocation.args[k], &tensors);
-    if (std::find(tensors.begin(), tensors.end(), value) != tensors.end()) return invocation.parameter_names[k];
+    if (std::find(tensors.begin(), tensors.end(), value) != tensors.end())
+      return invocation.parameter_names[k];
   }
   const program::Value& v = context_.program.value(value);
   if (!v.paths.empty()) return v.paths[0];

@@ -23,7 +23,7 @@ struct Traits {
 Traits TraitsOf(const PartContext& context, const Part& part);
 
 struct Join {
-  size_t part = 0;  // the call that joins
+  size_t part = 0;        // the call that joins
   bool residual = false;  // else branches rejoined
   std::string text;       // "model.py:57 adds x to the result of blocks.0.attn"
 };
