@@ -97,8 +97,11 @@ def get_inputs(): return [torch.randn(2, 8)]
 def get_init_inputs(): return []
 )py";
   const Program p = Capture(text);
-  EXPECT_EQ(Print(p), R"(program "model.py" torch )" + p.torch_version + R"( on cpu
-input  %x0 "x" : fp32[2,8])" + Print(p).substr(Print(p).find(" in ["), Print(p).find("\nparam") - Print(p).find(" in [")) + R"(
+  EXPECT_EQ(Print(p),
+            R"(program "model.py" torch )" + p.torch_version + R"( on cpu
+input  %x0 "x" : fp32[2,8])" +
+                Print(p).substr(Print(p).find(" in ["), Print(p).find("\nparam") - Print(p).find(" in [")) +
+                R"(
 param  %p1 "fc1.weight" : fp32[16,8]
 param  %p2 "fc1.bias" : fp32[16]
 param  %p3 "fc2.weight" : fp32[4,16]
@@ -108,7 +111,9 @@ module "fc2" nn.Linear(in_features=16, out_features=4, bias=False)
 Model(%x0):
   fc1(%x0):
     %4 = linear(%x0 "x", %p1 "fc1.weight", %p2 "fc1.bias") : fp32[2,16]   # fc1 @ )" +
-                          Print(p).substr(Print(p).find("linear.py"), Print(p).find("\n    return %4") - Print(p).find("linear.py")) + R"(
+                Print(p).substr(Print(p).find("linear.py"),
+                                Print(p).find("\n    return %4") - Print(p).find("linear.py")) +
+                R"(
     return %4
 )" + Print(p).substr(Print(p).find("  %5 = relu(%4)")));
   EXPECT_THAT(Print(p), HasSubstr("  %5 = relu(%4) : fp32[2,16]   # @ model.py:14 > relu#"));
@@ -321,7 +326,8 @@ TEST(Capture, ReadingAnElementIsMarkedAndNoted) {
   const Program p = Capture(kBranch);
   EXPECT_TRUE(Find(p, "item").marks & program::kDataDependent);
   EXPECT_FALSE(Find(p, "sum").marks & program::kDataDependent);
-  EXPECT_THAT(Notes(p), HasSubstr("data-dependent: model.py:9: Python reads the elements of a tensor (item)"));
+  EXPECT_THAT(Notes(p),
+              HasSubstr("data-dependent: model.py:9: Python reads the elements of a tensor (item)"));
 }
 
 TEST(Compare, FindsBranchesAndNumbersThatFollowTheInputs) {
@@ -336,10 +342,12 @@ TEST(Compare, FindsBranchesAndNumbersThatFollowTheInputs) {
   const auto compared = Compare(first, second);
   ASSERT_TRUE(compared.ok()) << compared.status();
   EXPECT_TRUE(compared->calls[2].marks & program::kDataDependent);
-  EXPECT_THAT(Notes(*compared), AllOf(HasSubstr("specialised: model.py:"), HasSubstr("ran with the first inputs only"),
-                                      HasSubstr("ran with the second inputs only"),
-                                      HasSubstr("specialised: model.py:14: mul has another other")));
-  EXPECT_TRUE(Find(*compared, "mul").marks & program::kDataDependent) << "numpy leaves no call; the number differs";
+  EXPECT_THAT(Notes(*compared),
+              AllOf(HasSubstr("specialised: model.py:"), HasSubstr("ran with the first inputs only"),
+                    HasSubstr("ran with the second inputs only"),
+                    HasSubstr("specialised: model.py:14: mul has another other")));
+  EXPECT_TRUE(Find(*compared, "mul").marks & program::kDataDependent)
+      << "numpy leaves no call; the number differs";
   EXPECT_FALSE(Find(*compared, "sum").marks & program::kDataDependent);
 }
 
@@ -365,7 +373,8 @@ def get_inputs(): return [torch.randn(4)]
   EXPECT_TRUE(Find(p, "rand").marks & program::kRandom);
   EXPECT_NE(dropout.results[0], dropout.args[0].value.value);
   EXPECT_EQ(Find(p, "exp").args[0].value.value, dropout.results[0]);
-  EXPECT_EQ(Find(p, "add").args[1].value.value, Find(p, "mul").results[0]) << "the residual is not dropped out";
+  EXPECT_EQ(Find(p, "add").args[1].value.value, Find(p, "mul").results[0])
+      << "the residual is not dropped out";
   EXPECT_EQ(p.value(Find(p, "add").args[0].value.value).producer, 3) << "the second dropout";
 }
 
@@ -388,8 +397,9 @@ def get_inputs(): return [torch.randn(4)]
     serials.emplace_back(chain, call.frames.back().serial);
   }
   const std::string deep = "forward both rotate ", mid = "forward both ";
-  EXPECT_THAT(serials, ElementsAre(std::pair{deep, 2}, std::pair{deep, 2}, std::pair{deep, 2}, std::pair{mid, 1},
-                                   std::pair{deep, 3}, std::pair{deep, 3}, std::pair{deep, 3}, std::pair{mid, 1}));
+  EXPECT_THAT(serials,
+              ElementsAre(std::pair{deep, 2}, std::pair{deep, 2}, std::pair{deep, 2}, std::pair{mid, 1},
+                          std::pair{deep, 3}, std::pair{deep, 3}, std::pair{deep, 3}, std::pair{mid, 1}));
   EXPECT_THAT(p.calls[0].frames.back().targets, ElementsAre("a", "b"));
   EXPECT_EQ(p.calls[0].frames[2].line, 8);
 }
@@ -520,67 +530,6 @@ def get_inputs(): return [torch.randn(4)]
   const auto call = Evaluate("import torch.nn", "torch.nn.Module.__call__.__qualname__");
   EXPECT_THAT(*call, HasSubstr("_wrapped_call_impl"));
   Capture(kMask);
-}
-
-TEST(Settings, EveryRowOfTheTableDescribesItsModule) {
-  const auto unknown = Evaluate(R"py(
-import strata_capture_settings as settings
-from torch import nn
-made = {
-    "Linear": [(3, 4), dict()], "Bilinear": [(2, 3, 4), dict(bias=False)], "Embedding": [(4, 5), dict(padding_idx=1)],
-    "EmbeddingBag": [(4, 5), dict(mode="sum")], "LayerNorm": [((5, 5),), dict(bias=False)], "RMSNorm": [(4,), dict()],
-    "GroupNorm": [(2, 4), dict(affine=False)], "PReLU": [(4, 0.1), dict()], "Threshold": [(0.1, 20), dict()],
-    "Unflatten": [(1, (2, 3)), dict()], "PixelShuffle": [(2,), dict()], "PixelUnshuffle": [(2,), dict()],
-    "ChannelShuffle": [(2,), dict()], "Fold": [((4, 4), 2), dict()], "Unfold": [(3,), dict()],
-    "MultiheadAttention": [(8, 2), dict(bias=False, kdim=4, add_bias_kv=True)], "LocalResponseNorm": [(2,), dict()],
-    "CrossMapLRN2d": [(2,), dict()], "Upsample": [(), dict(scale_factor=2, mode="bilinear", align_corners=True)],
-    "UpsamplingNearest2d": [(), dict(size=3)], "UpsamplingBilinear2d": [(), dict(scale_factor=2)],
-    "Hardtanh": [(0, 6), dict()], "MaxUnpool2d": [(2,), dict(stride=3)], "Softmax": [(-1,), dict()],
-}
-for d in "123":
-    made["Conv" + d + "d"] = [(2, 4, 3), dict(padding=1, groups=2, bias=False, padding_mode="reflect")]
-    made["ConvTranspose" + d + "d"] = [(2, 4, 3), dict(stride=2, output_padding=1, dilation=2)]
-    made["BatchNorm" + d + "d"] = made["InstanceNorm" + d + "d"] = [(3,), dict(affine=False, eps=0.1)]
-    made["MaxPool" + d + "d"] = [(3,), dict(stride=2, return_indices=True)]
-    made["AvgPool" + d + "d"] = [(3,), dict(count_include_pad=False)]
-    made["LPPool" + d + "d"] = [(2, 3), dict()]
-    made["MaxUnpool" + d + "d"] = [(2,), dict()]
-    made["AdaptiveAvgPool" + d + "d"] = made["AdaptiveMaxPool" + d + "d"] = [(1,), dict()]
-    made["ConstantPad" + d + "d"] = [(1, 0.5), dict()]
-    for pad in ("ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
-        made[pad + d + "d"] = [(1,), dict()]
-for cell in ("LSTM", "GRU", "RNN"):
-    made[cell] = [(3, 4), dict(num_layers=2, bidirectional=True, bias=False)]
-    made[cell + "Cell"] = [(3, 4), dict(bias=False)]
-
-def check(cls):
-    args, kwargs = made.get(cls.__name__, [(), {}])
-    rows = settings.of(cls(*args, **kwargs))
-    if rows is None:
-        return "unknown"
-    said = {name: eval(text) for name, text, _ in rows}
-    wrong = {k: v for k, v in kwargs.items() if said.get(k) != v}
-    return wrong or None
-
-wrong = {cls.__name__: check(cls) for cls in settings._BY_CLASS if check(cls)}
-)py",
-                                "(len(settings._BY_CLASS) > 100, wrong)");
-  ASSERT_TRUE(unknown.ok());
-  EXPECT_EQ(*unknown, "(True, {})");
-}
-
-TEST(Settings, AModuleThatIsNotWhatItsConstructorMakesIsUnknown) {
-  const auto rows = Evaluate(R"py(
-import strata_capture_settings as settings
-from torch import nn
-conv = nn.Conv2d(1, 1, 3)
-conv.extra = 1
-swapped = nn.Linear(3, 4)
-swapped.weight = nn.Parameter(torch.ones(5, 5))
-)py",
-                             "(settings.of(conv), settings.of(swapped), settings.of(nn.Sequential()))");
-  ASSERT_TRUE(rows.ok());
-  EXPECT_EQ(*rows, "(None, None, None)");
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ std::string Constant(const Value& v) {
                            : absl::StrCat("torch.frombuffer(bytearray.fromhex('", bytes,
                                           "'), dtype=", TorchName(v.type.dtype), ")");
   absl::StrAppend(&tensor, ".reshape([", absl::StrJoin(v.type.sizes, ","), "])");
+  if (v.type.device != "cpu") absl::StrAppend(&tensor, ".to('", v.type.device, "')");
   return v.is_wrapped_number ? absl::StrCat(tensor, ".item()") : tensor;
 }
 
@@ -109,7 +110,9 @@ std::string ReplayText(const Program& program) {
   }
   for (const Call& call : program.calls) {
     const bool cast = call.autocast != program::DType::kOther;
-    if (cast) line(absl::StrCat("with torch.autocast('", program.device, "', dtype=", TorchName(call.autocast), "):"));
+    if (cast)
+      line(
+          absl::StrCat("with torch.autocast('", program.device, "', dtype=", TorchName(call.autocast), "):"));
     line((cast ? "    " : "") + LineOf(call));
   }
   std::vector<std::string> leaves;

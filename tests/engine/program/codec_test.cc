@@ -109,6 +109,17 @@ TEST(CheckIds, IdsOutsideTheirTablesAreNamed) {
   EXPECT_THAT(broken([](Program& p) { p.invocations[1].parent = 1; }),
               HasSubstr("invocation 1: parent is 1"));
   EXPECT_THAT(broken([](Program& p) { p.invocations[1].end = 77; }), HasSubstr("invocation 1: end is 77"));
+  EXPECT_THAT(broken([](Program& p) { p.calls[0].scope = 0, p.invocations[0].begin = 1; }),
+              HasSubstr("call 0: scope"));
+  EXPECT_THAT(broken([](Program& p) {
+                for (int depth = 0; depth < 2000; ++depth) {
+                  program::Invocation deep = p.invocations.back();
+                  deep.id = static_cast<InvocationId>(p.invocations.size());
+                  deep.parent = deep.id - 1;
+                  p.invocations.push_back(deep);
+                }
+              }),
+              HasSubstr("depth is 1001"));
   EXPECT_THAT(broken([](Program& p) { p.values[0].producer = 99; }), HasSubstr("value 0: producer is 99"));
   EXPECT_THAT(broken([](Program& p) { p.modules[1].parameters[0].second = -1; }),
               HasSubstr("module 1: parameter"));

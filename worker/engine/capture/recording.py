@@ -275,6 +275,9 @@ def _eagerly():
 def record_forward(model, args, kwargs=None, source_file="", built=None):
     """Runs model(*args, **kwargs) once and returns (output, encoded Program)."""
     kwargs = kwargs or {}
+    lazy = [name for name, p in model.named_parameters() if torch.nn.parameter.is_lazy(p)]
+    if lazy:
+        raise ValueError(f"{lazy[0]} gets its shape in the first forward only; build the model without lazy modules")
     recorder = built.recorder if built else _strata_capture.Recorder()
     for value, name in _argument_paths(model, args, kwargs):
         for tensor, path in _input_tensors(value, name):

@@ -1,9 +1,13 @@
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "worker/engine/program/codec.h"
 
 namespace strata::program {
 namespace {
+
+constexpr int kMaxDepth = 1000;
 
 // Collects the first id that points outside its table.
 class Checker {
@@ -22,7 +26,7 @@ class Checker {
  private:
   void Require(bool ok, const char* table, size_t index, const char* field, int64_t id) {
     if (!ok && error_.empty())
-      error_ = absl::StrCat(table, " ", index, ": ", field, " is ", id, ", which does not exist");
+      error_ = absl::StrCat(table, " ", index, ": ", field, " is ", id, ", which cannot be");
   }
   static bool In(int64_t id, size_t count) { return id >= 0 && static_cast<uint64_t>(id) < count; }
   bool MaybeValue(ValueId id) const { return id == kNoId || In(id, p_.values.size()); }
@@ -72,8 +76,11 @@ class Checker {
     for (ValueId id : c.mutated_to) Require(In(id, p_.values.size()), table, i, "mutated_to", id);
     Require(c.mutated.size() == c.mutated_to.size(), table, i, "mutated_to",
             static_cast<int64_t>(c.mutated_to.size()));
-    const bool no_scope = init && c.scope == kNoId;
-    Require(no_scope || In(c.scope, p_.invocations.size()), table, i, "scope", c.scope);
+    if (init && c.scope == kNoId) return;
+    Require(In(c.scope, p_.invocations.size()), table, i, "scope", c.scope);
+    if (init || !In(c.scope, p_.invocations.size())) return;
+    const Invocation& scope = p_.invocations[static_cast<size_t>(c.scope)];
+    Require(scope.begin <= c.id && c.id < scope.end, table, i, "scope", c.scope);
   }
 
   void CheckTree(const Tree& t, size_t i) {
@@ -85,6 +92,16 @@ class Checker {
     for (const Tree& item : t.items) CheckTree(item, i);
   }
 
+  // Inside the parent's calls, and no deeper than recursion over scopes can go.
+  void CheckNesting(const Invocation& v, size_t i) {
+    depths_.push_back(0);
+    if (!In(v.parent, i)) return;
+    const Invocation& parent = p_.invocations[static_cast<size_t>(v.parent)];
+    Require(parent.begin <= v.begin && v.end <= parent.end, "invocation", i, "parent", v.parent);
+    depths_[i] = depths_[static_cast<size_t>(v.parent)] + 1;
+    Require(depths_[i] <= kMaxDepth, "invocation", i, "depth", depths_[i]);
+  }
+
   void CheckInvocation(const Invocation& v, size_t i) {
     Require(v.id == static_cast<int64_t>(i), "invocation", i, "id", v.id);
     // Parents come first: this also rules out cycles.
@@ -92,12 +109,14 @@ class Checker {
     Require(In(v.module, p_.modules.size()), "invocation", i, "module", v.module);
     Require(v.begin >= 0 && v.begin <= v.end && static_cast<size_t>(v.end) <= p_.calls.size(), "invocation",
             i, "end", v.end);
+    CheckNesting(v, i);
     for (const Tree& t : v.args) CheckTree(t, i);
     for (const auto& [name, t] : v.kwargs) CheckTree(t, i);
     CheckTree(v.output, i);
   }
 
   const Program& p_;
+  std::vector<int> depths_;  // of the invocations so far
   std::string error_;
 };
 

@@ -17,8 +17,8 @@ namespace strata::program {
 std::string Encode(const Program& program);
 absl::StatusOr<Program> Decode(std::string_view bytes);  // DataLoss with the offset and what was wrong
 
-// Every id of `program` names a row of its table, and invocations nest. Decode calls it; so may a pass
-// that has rewritten a Program. DataLoss with the table, the row and the field.
+// Every id of `program` names a row of its table, and invocations nest (not deeper than 1,000). Decode calls
+// it; so may a pass that has rewritten a Program. DataLoss with the table, the row and the field.
 absl::Status CheckIds(const Program& program);
 
 }  // namespace strata::program
