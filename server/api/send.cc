@@ -97,6 +97,7 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::Event> {
       waiting_.assign(events->begin(), events->end());
       if (!waiting_.empty()) continue;
       if (ended) return End(absl::OkStatus());
+      if (coordinator_.events().closed()) return End(absl::UnavailableError("the server is shutting down; watch again"));
       absl::MutexLock lock(&mutex_);
       if (woken_) continue;
       idle_ = true;

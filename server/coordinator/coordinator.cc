@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "server/error.h"
 #include "server/store/job_rows.h"
 #include "server/store/migrations.h"
 #include "server/store/result_rows.h"
@@ -58,6 +59,8 @@ absl::Status Coordinator::RemoveLeftovers(store::Database& db) {
   store::Rows rows = db.Query("SELECT digest FROM uploads WHERE started_us < ?", {before});
   while (rows.Next()) uploads.push_back(rows.Text(0));
   for (const std::string& digest : uploads) db.Run("DELETE FROM uploads WHERE digest=?", {digest});
+  db.Run("DELETE FROM workers WHERE last_seen_us < ? AND id NOT IN (SELECT last_worker FROM tasks WHERE state = 3)",
+         {options_.clock() - options_.keep_workers});
   db.Script("COMMIT");
   if (absl::Status status = db.TakeStatus(); !status.ok()) return status;
   for (const std::string& digest : removed.digests) blobs_->Remove(digest);
@@ -77,6 +80,11 @@ void Coordinator::Reload(store::Database& db) {
   printing_.clear();
   for (auto& [_, link] : links_) link.link->End(absl::UnavailableError("the server could not write; register again"));
   links_.clear();
+}
+
+absl::Status Coordinator::NotRecorded(const absl::Status& status) {
+  if (absl::IsInternal(status)) return status;
+  return TryAgain("NOT_RECORDED", absl::StrCat("nothing was recorded: ", std::string(status.message())), absl::Seconds(1));
 }
 
 void Coordinator::TickLoop() {
@@ -101,6 +109,7 @@ void Coordinator::Stop() {
       },
       [](const absl::Status&) {});
   writer_->Stop();
+  events_.Close();
 }
 
 Coordinator::~Coordinator() {

@@ -50,6 +50,7 @@ class Coordinator {
     jobs::Config jobs;
     absl::Duration tick = absl::Seconds(1);
     absl::Duration keep_unused = absl::Hours(24);  // contents that nothing refers to
+    absl::Duration keep_workers = absl::Hours(7 * 24);  // rows of those that were not heard of since
     std::function<absl::Time()> clock = absl::Now;
     // The disk neither takes nor gives: nothing sensible is left to do. Must not return.
     std::function<void(const absl::Status&)> on_fatal;
@@ -116,6 +117,8 @@ class Coordinator {
   absl::Status RemoveLeftovers(store::Database& db);
   void Reload(store::Database& db);
   void TickLoop();
+  // What a caller hears when its group was rolled back: a defect, or try again.
+  static absl::Status NotRecorded(const absl::Status& status);
 
   template <typename T>
   void Write(absl::AnyInvocable<absl::StatusOr<T>(Turn&)> work, Done<T> done);
@@ -175,7 +178,7 @@ void Coordinator::Write(absl::AnyInvocable<absl::StatusOr<T>(Turn&)> work, Done<
         box->result = work(box->turn);
       },
       [box, done = std::move(done)](const absl::Status& status) mutable {
-        if (!status.ok()) return done(status);
+        if (!status.ok()) return done(NotRecorded(status));
         for (auto& action : box->turn.after_commit) action();
         done(std::move(box->result));
       });

@@ -21,4 +21,10 @@ void EventHub::Notify(const std::string& job) {
   }
 }
 
+void EventHub::Close() {
+  closed_ = true;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [_, subscriber] : subscribers_) subscriber.wake();
+}
+
 }  // namespace strata

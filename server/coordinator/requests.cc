@@ -105,6 +105,8 @@ void Coordinator::StartUpload(v1::StartUploadRequest request, Done<v1::Upload> d
         if (known != request.size_bytes()) {
           return BadField("SIZE_DIFFERS", "size_bytes", absl::StrCat("the file with this digest was announced with ", known, " bytes"));
         }
+        // All bytes, and yet not stored: the last step failed. They are few; the client sends them again.
+        if (!stored && blobs_->UploadedBytes(request.digest()) >= request.size_bytes()) blobs_->DropUpload(request.digest());
         upload.set_complete(stored.has_value());
         upload.set_committed_bytes(stored ? *stored : blobs_->UploadedBytes(request.digest()));
         if (!stored && !announced) {
@@ -121,9 +123,9 @@ void Coordinator::StoreBlob(std::shared_ptr<store::PartFile> file, const std::st
       [this, file, digest](Turn& turn) -> absl::StatusOr<Nothing> {
         store::Database& db = *turn.db;
         if (!store::BlobSize(db, digest)) {
+          // Nothing is in the database yet, so this concerns nobody else in the group.
           if (absl::Status status = blobs_->Adopt(*file, digest); !status.ok()) {
-            db.Fail(status);
-            return status;
+            return NotRecorded(absl::UnavailableError(status.message()));
           }
           db.Run("INSERT INTO blobs(digest, size, stored_us) VALUES (?,?,?)", {digest, static_cast<int64_t>(file->size()), turn.now});
         }

@@ -221,6 +221,8 @@ void Coordinator::Finished(const std::string& worker, jobs::SessionId session, v
         if (name && Delivers(report.outcome)) {
           const std::string path = store::ConflictingPath(*turn.db, name->job, name->task == "publish", read->outputs);
           if (!path.empty()) Distrust(report, *name, absl::StrCat("wrote ", path, " with other bytes than the task before it"));
+          const absl::Status fits = store::TryRecordResult(*turn.db, name->job, name->task, false, read->outputs, read->findings);
+          if (absl::IsInternal(fits)) Distrust(report, *name, absl::StrCat("wrote what cannot be stored: ", std::string(fits.message())));
         }
         Apply(turn, report, read.get());
         return Nothing{};

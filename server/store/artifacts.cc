@@ -1,5 +1,7 @@
 #include "server/store/artifacts.h"
 
+#include <set>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/store/json_view.h"
@@ -139,8 +141,10 @@ absl::StatusOr<v1::Tree> ParseTree(const std::string& path, const std::string& t
     tree.set_unique_kernels(static_cast<uint32_t>(metadata.Count("unique_kernels")));
     tree.set_verification_status(metadata.Text("verification_status"));
     view.Require("nodes");
+    std::set<std::string> ids;
     for (const auto& [id, node] : view.Object("nodes").Members()) {
       FillNode(node, tree.add_nodes());
+      if (!ids.insert(id).second) node.Complain("appears twice");
       if (tree.nodes(tree.nodes_size() - 1).id() != id) node.Complain("has another id than its key");
     }
     for (const JsonView& item : view.Items("data_flow")) {

@@ -173,6 +173,16 @@ void RecordResult(Database& db, const std::string& job, const std::string& task,
   }
 }
 
+absl::Status TryRecordResult(Database& db, const std::string& job, const std::string& task, bool is_publish,
+                             const std::vector<v1::File>& outputs, const Findings& findings) {
+  db.Script("SAVEPOINT trial");
+  if (!db.ok()) return absl::OkStatus();  // not this result's doing
+  RecordResult(db, job, task, is_publish, outputs, findings);
+  const absl::Status status = db.TakeStatus();
+  db.Script("ROLLBACK TO trial; RELEASE trial");
+  return status;
+}
+
 std::string ConflictingPath(Database& db, const std::string& job, bool is_publish, const std::vector<v1::File>& outputs) {
   for (const v1::File& file : outputs) {
     const bool source = absl::StartsWith(file.path(), "source/");

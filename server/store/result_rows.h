@@ -14,6 +14,11 @@ namespace strata::store {
 void RecordResult(Database& db, const std::string& job, const std::string& task, bool is_publish,
                   const std::vector<v1::File>& outputs, const Findings& findings);
 
+// Whether RecordResult would succeed: a trial that leaves no trace. So no result, whatever is in it, can fail the
+// other work of its group.
+absl::Status TryRecordResult(Database& db, const std::string& job, const std::string& task, bool is_publish,
+                             const std::vector<v1::File>& outputs, const Findings& findings);
+
 // The first of `outputs` that would change a file of the job: two tasks wrote different bytes under one path,
 // or a task wrote into source/. "" if none does. Files under .strata/ may differ: the first stays.
 std::string ConflictingPath(Database& db, const std::string& job, bool is_publish, const std::vector<v1::File>& outputs);

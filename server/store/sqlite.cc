@@ -75,7 +75,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
     return ToStatus(code, absl::StrCat("cannot open the database ", path, ": ", sqlite3_errstr(code)));
   }
   sqlite3_extended_result_codes(handle, 1);
-  sqlite3_busy_timeout(handle, 5000);
+  sqlite3_busy_timeout(handle, 2000);
   return db;
 }
 

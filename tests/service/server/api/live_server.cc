@@ -30,11 +30,15 @@ void LiveServer::Start() {
   auto server = api::Server::Start(std::move(options));
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
+  Dial(server_->address());
+}
+
+void LiveServer::Dial(const std::string& address) {
   if (channel_ != nullptr) return;
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 300);
-  channel_ = grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments);
+  channel_ = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   strata_ = v1::Strata::NewStub(channel_);
   worker_ = v1::Worker::NewStub(channel_);
 }
@@ -195,6 +199,19 @@ void FakeWorker::Talk() {
   stream->Finish();
 }
 
+bool FakeWorker::Put(const std::string& digest, const std::string& content) {
+  grpc::ClientContext context;
+  v1::PutBlobResponse reply;
+  auto writer = server_.worker().PutBlob(&context, &reply);
+  v1::PutBlobChunk chunk;
+  chunk.set_digest(digest);
+  chunk.set_size_bytes(content.size());
+  chunk.set_data(content);
+  writer->Write(chunk);
+  writer->WritesDone();
+  return writer->Finish().ok();
+}
+
 void FakeWorker::Do(Stream& stream, const v1::Lease& lease) {
   {
     absl::MutexLock lock(&mutex_);
@@ -217,16 +234,11 @@ void FakeWorker::Do(Stream& stream, const v1::Lease& lease) {
     file->set_path(path);
     file->set_digest(Sha256Hex(content));
     file->set_size_bytes(content.size());
-    grpc::ClientContext context;
-    v1::PutBlobResponse reply;
-    auto writer = server_.worker().PutBlob(&context, &reply);
-    v1::PutBlobChunk chunk;
-    chunk.set_digest(file->digest());
-    chunk.set_size_bytes(content.size());
-    chunk.set_data(content);
-    writer->Write(chunk);
-    writer->WritesDone();
-    if (!writer->Finish().ok()) return;
+    while (!Put(file->digest(), content)) {
+      absl::SleepFor(absl::Milliseconds(100));
+      absl::MutexLock lock(&mutex_);
+      if (stopping_) return;
+    }
   }
   absl::MutexLock lock(&mutex_);
   if (!work.output.empty()) {

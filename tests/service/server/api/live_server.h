@@ -41,6 +41,9 @@ class LiveServer {
   // Watches until the job ends.
   v1::Decomposition WaitForEnd(const std::string& id, std::vector<v1::Event>* events = nullptr);
 
+ protected:
+  void Dial(const std::string& address);
+
  private:
   std::string folder_;
   std::unique_ptr<api::Server> server_;
@@ -71,6 +74,7 @@ class FakeWorker {
   using Stream = grpc::ClientReaderWriter<v1::WorkerMessage, v1::ServerMessage>;
   void Loop();
   void Talk();
+  bool Put(const std::string& digest, const std::string& content);
   void Do(Stream& stream, const v1::Lease& lease);
   void SendHeartbeats(Stream& stream);
 

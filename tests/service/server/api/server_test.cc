@@ -6,6 +6,7 @@
 
 #include "base/sha256.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "server/store/sqlite.h"
 #include "tests/service/server/api/live_server.h"
 
 namespace strata::testing {
@@ -670,6 +671,45 @@ TEST_F(Service, HealthAndReflectionAnswer) {
     ASSERT_TRUE(health->Check(&context, request, &reply).ok()) << name;
     EXPECT_EQ(reply.status(), grpc::health::v1::HealthCheckResponse::SERVING);
   }
+}
+
+TEST_F(Service, ContentThatCannotBeStoredIsAskedForAgain) {
+  const std::string blobs = server_.folder() + "/data/blobs";
+  std::filesystem::rename(blobs, blobs + ".away");
+  std::ofstream(blobs) << "no folder";
+  v1::Upload upload;
+  const std::string content = "class Model: pass";
+  ASSERT_TRUE(StartUpload(Sha256Hex(content), content.size(), &upload).ok());
+  const grpc::Status status = SendChunk(Sha256Hex(content), 0, content, &upload);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
+  EXPECT_TRUE(SaysRetry(status));
+  std::filesystem::remove(blobs);
+  std::filesystem::rename(blobs + ".away", blobs);
+  EXPECT_EQ(server_.Upload(content), Sha256Hex(content));
+}
+
+TEST_F(Service, WhenACommitFailsCallersHearTryAgainAndTheJobGoesOn) {
+  std::atomic<bool> go{false};
+  FakeWorker worker(server_, "w1", [&go](const v1::Lease& lease) {
+    while (!go) absl::SleepFor(absl::Milliseconds(10));
+    return FakeWorker::Work{.files = OutputsOf(lease)};
+  });
+  const auto job = server_.Submit("r1");
+  while (worker.seen().empty()) absl::SleepFor(absl::Milliseconds(10));
+  {
+    // Somebody else holds the database for longer than the server waits.
+    auto other = *store::Database::OpenWriter(server_.folder() + "/data/strata.db");
+    other->Script("BEGIN IMMEDIATE");
+    v1::Decomposition reply;
+    const grpc::Status status = Call(&v1::Strata::Stub::CancelDecomposition, Of<v1::CancelDecompositionRequest>(job.id()), &reply);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
+    EXPECT_EQ(InfoOf(status).reason(), "NOT_RECORDED");
+    EXPECT_TRUE(SaysRetry(status));
+    other->Script("ROLLBACK");
+  }
+  EXPECT_EQ(server_.Get(job.id()).state(), v1::STATE_RUNNING) << "the cancel was not recorded";
+  go = true;
+  EXPECT_EQ(server_.WaitForEnd(job.id()).state(), v1::STATE_SUCCEEDED);
 }
 
 TEST_F(Service, ManyClientsSubmitAtOnce) {

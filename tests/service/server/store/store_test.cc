@@ -12,6 +12,7 @@
 #include "server/store/job_rows.h"
 #include "server/store/migrations.h"
 #include "server/store/readers.h"
+#include "server/store/result_rows.h"
 #include "server/store/writer.h"
 
 namespace strata::store {
@@ -188,6 +189,26 @@ TEST_F(Store, LiveJobComesBackAsItWasSaved) {
   EXPECT_EQ(back.lease->id, task.lease->id);
   EXPECT_EQ(back.lease->deadline, task.lease->deadline);
   EXPECT_EQ(back.lease->revoked, jobs::Revoked::kDeadline);
+}
+
+TEST_F(Store, ResultThatCannotBeStoredLeavesNoTraceAndFailsNobodyElse) {
+  auto db = Open();
+  v1::CreateDecompositionRequest request;
+  request.set_request_id("r");
+  InsertJob(*db, "d-1", request, "digest", absl::Now());
+  Findings good, bad;
+  bad.tree.emplace();
+  for (int i = 0; i < 2; ++i) bad.tree->add_nodes()->set_id("twice");
+  good.tree.emplace();
+  good.tree->add_nodes()->set_id("once");
+  db->Script("BEGIN");
+  EXPECT_TRUE(absl::IsInternal(TryRecordResult(*db, "d-1", "prepare", false, {}, bad)));
+  EXPECT_TRUE(TryRecordResult(*db, "d-1", "prepare", false, {}, good).ok());
+  EXPECT_EQ(db->QueryInt("SELECT COUNT(*) FROM nodes"), 0);
+  RecordResult(*db, "d-1", "prepare", false, {}, good);
+  db->Script("COMMIT");
+  EXPECT_TRUE(db->TakeStatus().ok());
+  EXPECT_EQ(db->QueryInt("SELECT COUNT(*) FROM nodes"), 1);
 }
 
 }  // namespace

@@ -1,0 +1,95 @@
+// The program strata-server as a process: its ready line, its exit codes, SIGTERM, SIGKILL.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "base/subprocess.h"
+#include "tests/service/server/api/live_server.h"
+
+namespace strata::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Program() {
+  const char* folder = std::getenv("STRATA_BIN_DIR");
+  return absl::StrCat(folder == nullptr ? "bin" : folder, "/strata-server");
+}
+
+class ServerProcess : public LiveServer {
+ public:
+  void Start() {
+    SubprocessOptions options;
+    options.argv = {Program(), "--listen", address(), "--data-dir", folder() + "/data", "--lease-seconds", "3", "--log-level", "off"};
+    auto process = Subprocess::Start(options);
+    ASSERT_TRUE(process.ok()) << process.status();
+    process_ = *std::move(process);
+    Dial(address());
+    ASSERT_TRUE(channel()->WaitForConnected(gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_seconds(10, GPR_TIMESPAN))));
+  }
+  std::string address() const { return "unix:" + folder() + "/s"; }
+  void Kill() {
+    process_->Signal(SIGKILL);
+    process_->Wait();
+  }
+
+ private:
+  std::unique_ptr<Subprocess> process_;
+};
+
+int RunShell(const std::string& command, std::string* output) {
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  char buffer[4096];
+  for (size_t n; (n = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) output->append(buffer, n);
+  return WEXITSTATUS(pclose(pipe));
+}
+
+TEST(StrataServer, WrongUsageIsExitTwoWithASentence) {
+  std::string output;
+  EXPECT_EQ(RunShell(Program() + " --listen 0.0.0.0:1", &output), 2);
+  EXPECT_THAT(output, HasSubstr("would be reached from other machines"));
+  EXPECT_EQ(RunShell(Program() + " --no-such-option", &output), 2);
+  EXPECT_EQ(RunShell(Program() + " --version", &output), 0);
+}
+
+TEST(StrataServer, SaysWhenItIsReadyAndEndsOnSigterm) {
+  LiveServer folder_only;
+  const std::string out = folder_only.folder() + "/out";
+  std::string ignored;
+  // Port 0, so that the line has to name the one that was found.
+  const std::string script = absl::StrCat(Program(), " --listen 127.0.0.1:0 --data-dir ", folder_only.folder(), "/data --log-level off > ",
+                                          out, " & pid=$!; for i in $(seq 100); do [ -s ", out, " ] && break; sleep 0.05; done;"
+                                          " kill -TERM $pid; wait $pid");
+  EXPECT_EQ(RunShell(script, &ignored), 0);
+  std::ifstream file(out);
+  std::string line, more;
+  std::getline(file, line);
+  EXPECT_THAT(line, ::testing::MatchesRegex("strata-server [0-9.]+ ready on 127\\.0\\.0\\.1:[1-9][0-9]*"));
+  EXPECT_FALSE(std::getline(file, more)) << "one line only: " << more;
+}
+
+TEST(StrataServer, JobSurvivesSigkill) {
+  ServerProcess server;
+  server.Start();
+  FakeWorker worker(server, "w1", [](const v1::Lease& lease) {
+    absl::SleepFor(absl::Milliseconds(150));
+    return FakeWorker::Work{.files = OutputsOf(lease)};
+  });
+  const auto job = server.Submit("r1");
+  for (size_t tasks : {2, 4, 6}) {
+    while (worker.seen().size() < tasks) absl::SleepFor(absl::Milliseconds(10));
+    server.Kill();
+    server.Start();
+  }
+  const auto ended = server.WaitForEnd(job.id());
+  EXPECT_EQ(ended.state(), v1::STATE_SUCCEEDED) << ended.ShortDebugString();
+  EXPECT_EQ(ended.counts().steps_done(), 2u);
+  EXPECT_EQ(server.Submit("r1").id(), job.id());
+}
+
+}  // namespace
+}  // namespace strata::testing
