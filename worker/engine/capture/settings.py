@@ -13,6 +13,7 @@ A row lists constructor arguments. A plain name is the module's attribute of tha
 """
 
 import ast
+import contextlib
 import functools
 import inspect
 
@@ -183,9 +184,22 @@ def _state(module):
     return plain, shapes, sorted(module._non_persistent_buffers_set)
 
 
+@contextlib.contextmanager
+def _no_initial_values():
+    """nn.init does nothing: on the meta device some of it would import torch's compiler, for seconds."""
+    saved = {name: f for name, f in vars(nn.init).items() if name.endswith("_") and callable(f)}
+    try:
+        for name in saved:
+            setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
+        yield
+    finally:
+        for name, function in saved.items():
+            setattr(nn.init, name, function)
+
+
 @functools.lru_cache(maxsize=4096)
 def _rebuilt_state(cls, arguments):
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with _no_initial_values(), torch.device("meta"):
         return _state(cls(**{name: ast.literal_eval(text) for name, text in arguments}))
 
 
