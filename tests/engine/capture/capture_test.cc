@@ -2,6 +2,7 @@
 #include "worker/engine/capture/capture.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -530,6 +531,20 @@ def get_inputs(): return [torch.randn(4)]
   const auto call = Evaluate("import torch.nn", "torch.nn.Module.__call__.__qualname__");
   EXPECT_THAT(*call, HasSubstr("_wrapped_call_impl"));
   Capture(kMask);
+}
+
+TEST(Capture, EveryExampleReplaysBitForBit) {
+  for (const char* name : {"mlp", "resnet", "transformer", "vgg"}) {
+    const std::string path = std::string(std::getenv("STRATA_SOURCE_DIR")) + "/examples/" + name + ".py";
+    const auto program = CaptureFile(path);
+    ASSERT_TRUE(program.ok()) << path << program.status();
+    EXPECT_EQ(Replay(*program), absl::OkStatus()) << path;
+    EXPECT_THAT(program->notes, IsEmpty());
+    for (const auto& module : program->modules) {
+      EXPECT_TRUE(module.settings_known || !module.is_torch_nn || module.is_container)
+          << module.qualified_class;
+    }
+  }
 }
 
 }  // namespace
