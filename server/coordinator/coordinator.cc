@@ -43,6 +43,8 @@ absl::Status Coordinator::Open() {
   if (!db.ok()) return db.status();
   if (absl::Status status = store::Migrate(**db); !status.ok()) return status;
   if (absl::Status status = RemoveLeftovers(**db); !status.ok()) return status;
+  store::DisconnectAllWorkers(**db);
+  if (absl::Status status = (*db)->TakeStatus(); !status.ok()) return status;
   Reload(**db);
   readers_ = std::make_unique<store::Readers>(path);
   writer_ = std::make_unique<store::Writer>(
@@ -69,8 +71,7 @@ absl::Status Coordinator::RemoveLeftovers(store::Database& db) {
 }
 
 void Coordinator::Reload(store::Database& db) {
-  auto live = store::LoadLiveJobs(db);
-  store::DisconnectAllWorkers(db);
+  auto live = store::LoadLiveJobs(db);  // reads only: it is the writing that failed
   if (absl::Status status = db.TakeStatus(); !status.ok()) {
     if (options_.on_fatal) options_.on_fatal(status);
     std::abort();

@@ -89,6 +89,9 @@ void Coordinator::Leave(const std::string& worker, jobs::SessionId session) {
   Write<Nothing>(
       [this, worker, session](Turn& turn) -> absl::StatusOr<Nothing> {
         Apply(turn, jobs::Leave{worker, session});
+        // The core forgets who was connected when it is read from disk again.
+        const auto known = state_.workers.find(worker);
+        if (known == state_.workers.end() || known->second.session == 0) store::SetDisconnected(*turn.db, worker);
         turn.after_commit.push_back([this, worker, session] {
           const auto it = links_.find(worker);
           if (it != links_.end() && it->second.session == session) links_.erase(it);

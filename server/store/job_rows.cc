@@ -173,6 +173,10 @@ std::vector<jobs::Job> LoadLiveJobs(Database& db) {
   return jobs;
 }
 
+void SetDisconnected(Database& db, const std::string& worker) {
+  db.Run("UPDATE workers SET connected=0 WHERE id=?", {worker});
+}
+
 void DisconnectAllWorkers(Database& db) { db.Run("UPDATE workers SET connected=0"); }
 
 }  // namespace strata::store

@@ -36,5 +36,6 @@ void SetDropped(Database& db, const jobs::LeaseName& attempt, uint64_t stdout_by
 std::vector<jobs::Job> LoadLiveJobs(Database& db);
 // Nobody is connected when the server starts.
 void DisconnectAllWorkers(Database& db);
+void SetDisconnected(Database& db, const std::string& worker);
 
 }  // namespace strata::store

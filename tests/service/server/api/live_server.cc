@@ -49,10 +49,12 @@ std::string LiveServer::Upload(const std::string& content) {
   start.set_size_bytes(content.size());
   v1::Upload upload;
   grpc::ClientContext context;
+  context.set_wait_for_ready(true);
   const grpc::Status status = strata().StartUpload(&context, start, &upload);
   EXPECT_TRUE(status.ok()) << status.error_message();
   if (upload.complete()) return upload.digest();
   grpc::ClientContext stream_context;
+  stream_context.set_wait_for_ready(true);
   auto writer = strata().UploadChunks(&stream_context, &upload);
   v1::UploadChunk chunk;
   chunk.set_digest(start.digest());
@@ -74,6 +76,7 @@ v1::Decomposition LiveServer::Submit(const std::string& request_id, const std::m
   for (const auto& [key, value] : labels) (*request.mutable_labels())[key] = value;
   v1::Decomposition decomposition;
   grpc::ClientContext context;
+  context.set_wait_for_ready(true);
   const grpc::Status status = strata().CreateDecomposition(&context, request, &decomposition);
   EXPECT_TRUE(status.ok()) << status.error_message();
   return decomposition;
@@ -84,6 +87,7 @@ v1::Decomposition LiveServer::Get(const std::string& id) {
   request.set_decomposition_id(id);
   v1::Decomposition decomposition;
   grpc::ClientContext context;
+  context.set_wait_for_ready(true);
   const grpc::Status status = strata().GetDecomposition(&context, request, &decomposition);
   EXPECT_TRUE(status.ok()) << status.error_message();
   return decomposition;
@@ -93,6 +97,7 @@ v1::Decomposition LiveServer::WaitForEnd(const std::string& id, std::vector<v1::
   v1::WatchDecompositionRequest request;
   request.set_decomposition_id(id);
   grpc::ClientContext context;
+  context.set_wait_for_ready(true);
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
   auto reader = strata().WatchDecomposition(&context, request);
   v1::Event event;

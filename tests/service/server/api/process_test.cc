@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/subprocess.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/service/server/api/live_server.h"
 
 namespace strata::testing {
@@ -29,7 +30,13 @@ class ServerProcess : public LiveServer {
     ASSERT_TRUE(process.ok()) << process.status();
     process_ = *std::move(process);
     Dial(address());
-    ASSERT_TRUE(channel()->WaitForConnected(gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_seconds(10, GPR_TIMESPAN))));
+    // On a channel of its own: the other may not know yet that the server before is gone.
+    auto health = grpc::health::v1::Health::NewStub(grpc::CreateChannel(address(), grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    grpc::health::v1::HealthCheckResponse reply;
+    ASSERT_TRUE(health->Check(&context, {}, &reply).ok());
   }
   std::string address() const { return "unix:" + folder() + "/s"; }
   void Kill() {
