@@ -1,7 +1,13 @@
 // What is one kernel, and what it is called.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+
 #include "tests/engine/plan/net.h"
+#include "worker/engine/plan/patterns.h"
 #include "worker/engine/plan/text.h"
 
 namespace strata::plan {
@@ -28,6 +34,14 @@ Stems StemsAround(Formula formula) {
   return KernelStems(PlanOf(net.b.Finish({net.Linear("after", x, 4)})));
 }
 
+TEST(Patterns, EveryNameIsARowOfTheCatalogue) {
+  std::ifstream file(std::string(std::getenv("STRATA_SOURCE_DIR")) + "/docs/kernels.md");
+  const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  ASSERT_FALSE(page.empty());
+  for (const std::string& name : PatternNames())
+    EXPECT_NE(page.find("| `" + name + "` |"), std::string::npos) << name << " is not in docs/kernels.md";
+}
+
 TEST(Patterns, GeluByItsFormulaIsOneKernel) {
   const Stems stems = StemsAround([](Net* n, ValueId x) {
     const auto cube = n->b.Op("aten::pow.Tensor_Scalar", {T("self", x), N("exponent", 3)}, n->sizes(x));
@@ -51,6 +65,15 @@ TEST(Patterns, SwishByHandIsOneKernelButAGateIsNot) {
               return n->Mul(gated, n->Unary("sigmoid", x));
             }),
             (Stems{"linear_8x8_fp32", "relu_fp32", "sigmoid_fp32", "linear_8x4_fp32"}));
+}
+
+TEST(Patterns, APatternWhoseInsideIsReadElsewhereIsNone) {
+  const Stems stems = StemsAround([](Net* n, ValueId x) {
+    const auto gate = n->Unary("sigmoid", x);
+    const auto swish = n->Mul(x, gate);
+    return n->Add(swish, gate);
+  });
+  EXPECT_EQ(stems, (Stems{"linear_8x8_fp32", "sigmoid_fp32", "linear_8x4_fp32"}));
 }
 
 TEST(Patterns, SoftmaxByHandIsOneKernel) {

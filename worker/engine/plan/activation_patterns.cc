@@ -81,6 +81,22 @@ bool TakeOuterHalf(const Dataflow& flow, CallId anchor, ValueId root, std::set<C
   return one && half && by_x;
 }
 
+// relu6(x + 3) or clamp((x + 3) / 6, 0, 1) with the division by six, before or after the product.
+bool TakeHardGate(const Dataflow& flow, ValueId inner, ValueId x, CallId product, std::set<CallId>* calls) {
+  std::set<double> numbers;
+  std::set<CallId> formula;
+  if (!TakePolynomial(flow, inner, x, &formula, &numbers) || !numbers.contains(3)) return false;
+  calls->insert(formula.begin(), formula.end());
+  for (CallId id : formula) {
+    if (!ReadOnlyBy(flow, flow.program().call(id).results[0], *calls)) return false;
+  }
+  const Call* next = OnlyReader(flow, flow.program().call(product).results[0]);
+  if (!numbers.contains(6) && next != nullptr && NameOf(*next) == "div" &&
+      OperandsOf(flow, *next).number == 6)
+    calls->insert(next->id);
+  return true;
+}
+
 }  // namespace
 
 std::optional<Match> GeluByHand(const Dataflow& flow, CallId anchor) {
@@ -107,7 +123,7 @@ std::optional<Match> GateByItself(const Dataflow& flow, CallId product) {
   if (sides.left == kNoId || sides.right == kNoId || sides.left == sides.right) return std::nullopt;
   for (const auto& [x, gate] : {std::pair(sides.left, sides.right), std::pair(sides.right, sides.left)}) {
     std::set<CallId> calls = {product};
-    const Call* outer = MadeBy(flow, gate, {"sigmoid", "tanh", "relu6", "hardtanh", "gt"});
+    const Call* outer = MadeBy(flow, gate, {"sigmoid", "tanh", "relu6", "hardtanh", "clamp", "gt"});
     if (outer == nullptr || !ReadOnlyBy(flow, gate, calls)) continue;
     calls.insert(outer->id);
     const std::string op = NameOf(*outer);
@@ -123,8 +139,9 @@ std::optional<Match> GateByItself(const Dataflow& flow, CallId product) {
       name = "quick_gelu";
     } else if (op == "tanh" && own_inner && NameOf(*inner) == "softplus") {
       name = "mish";
-    } else if ((op == "relu6" || op == "hardtanh") && own_inner && NameOf(*inner) == "add") {
-      name = "hardswish";
+    } else if (op == "relu6" || op == "hardtanh" || op == "clamp") {
+      if (!TakeHardGate(flow, inputs[0], x, product, &calls)) continue;
+      return Match{Sorted(calls), "hardswish", "multiplies a value by a hard sigmoid of itself: hardswish"};
     } else if (op == "gt" && inputs[0] == x && OperandsOf(flow, *outer).number == 0) {
       name = "relu";
     } else {

@@ -72,6 +72,12 @@ std::optional<Region> WholeRegion(const Wiring& wiring, const std::vector<Region
   return whole;
 }
 
+bool IsBetweenLinears(const Wiring& wiring, const Line& line, size_t k) {
+  const auto linear = [&](size_t unit) { return wiring.traits(unit).linear; };
+  const auto at = line.units.begin() + static_cast<std::ptrdiff_t>(k);
+  return std::any_of(line.units.begin(), at, linear) && std::any_of(at, line.units.end(), linear);
+}
+
 std::optional<Region> WholeLine(const Wiring& wiring, size_t kernels) {
   const std::vector<Line> lines = FindLines(wiring);
   if (lines.size() != 1 || lines[0].units.size() != kernels) return std::nullopt;
@@ -82,8 +88,15 @@ std::optional<Region> WholeLine(const Wiring& wiring, size_t kernels) {
     counted += !wiring.traits(unit).dropout;
   }
   const std::vector<Region> regions = CutLine(wiring, lines[0]);
+  // Beyond the linears an MLP may end in its dropout, norm or activation, in nothing else.
+  bool others = false;
+  for (size_t k = 0; k < lines[0].units.size(); ++k) {
+    const Traits& traits = wiring.traits(lines[0].units[k]);
+    others |= !(traits.linear || traits.dropout || traits.norm || traits.activation) &&
+              !IsBetweenLinears(wiring, lines[0], k);
+  }
   const bool mlp =
-      linears == 2 && contractions == 2 &&
+      linears == 2 && !others && contractions == 2 &&
       std::any_of(regions.begin(), regions.end(), [](const Region& r) { return r.operation == "mlp"; });
   if (!mlp && (counted < 2 || counted > 5 || contractions > 1)) return std::nullopt;
   Region whole;

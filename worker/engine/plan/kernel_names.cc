@@ -295,7 +295,7 @@ class Namer {
     std::vector<std::string> shapes;
     for (ValueId id : node_.held) {
       const Sizes& sizes = program_.value(id).type.sizes;
-      if (sizes.empty()) continue;
+      if (sizes.empty() && program_.value(id).kind != ValueKind::kParameter) continue;
       const std::string dims = Dims(sizes);
       if (std::find(shapes.begin(), shapes.end(), dims) == shapes.end() && shapes.size() < 4)
         shapes.push_back(dims);

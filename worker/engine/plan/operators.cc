@@ -136,6 +136,19 @@ bool IsElementwise(std::string_view op) {
 }
 bool IsFactory(std::string_view op) { return Contains(kFactories, op); }
 
+std::string NameOf(const program::Call& call) {
+  static constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+      {"multiply", "mul"},     {"divide", "div"},      {"true_divide", "div"}, {"subtract", "sub"},
+      {"negative", "neg"},     {"concat", "cat"},      {"concatenate", "cat"}, {"absolute", "abs"},
+      {"clip", "clamp"},       {"arccos", "acos"},     {"arcsin", "asin"},     {"arctan", "atan"},
+      {"moveaxis", "movedim"}, {"row_stack", "vstack"}};
+  std::string name = program::OperatorName(call.op);
+  for (const auto& [alias, usual] : kAliases) {
+    if (name == alias) return std::string(usual);
+  }
+  return name;
+}
+
 std::string TitleOf(const program::Program& program, const program::Call& call) {
   const std::string op = NameOf(call);
   double low = 0, high = 0;

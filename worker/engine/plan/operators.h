@@ -28,8 +28,8 @@ bool IsElementwise(std::string_view op);
 // Makes a tensor from numbers alone: arange, zeros, full, ...
 bool IsFactory(std::string_view op);
 
-// "relu" of an aten::relu_ call.
-inline std::string NameOf(const program::Call& call) { return program::OperatorName(call.op); }
+// "relu" of an aten::relu_ call; aliases under one name, "mul" of aten::multiply.
+std::string NameOf(const program::Call& call);
 
 // What people call it: relu6 is hardtanh between 0 and 6.
 std::string TitleOf(const program::Program& program, const program::Call& call);

@@ -1,6 +1,7 @@
 #include "worker/engine/plan/patterns.h"
 
 #include <algorithm>
+#include <set>
 
 #include "worker/engine/plan/pattern_tools.h"
 
@@ -8,7 +9,33 @@ namespace strata::plan {
 
 using program::CallId;
 
-std::optional<Match> MatchAt(const Dataflow& flow, CallId id) {
+const std::vector<std::string>& PatternNames() {
+  static const auto* const kNames = new std::vector<std::string>{"masked_softmax", "masked_log_softmax",
+                                                                 "softmax",        "rms_norm",
+                                                                 "layer_norm",     "normalize",
+                                                                 "l1_normalize",   "gelu_tanh",
+                                                                 "gelu",           "swish",
+                                                                 "quick_gelu",     "mish",
+                                                                 "hardswish",      "relu"};
+  return *kNames;
+}
+
+namespace {
+
+// One call hands the result out; nobody outside reads what the others make.
+bool IsClosed(const Dataflow& flow, const Match& match) {
+  const std::set<CallId> calls(match.calls.begin(), match.calls.end());
+  int open = 0;
+  for (CallId id : calls) {
+    const std::vector<program::ValueId> made = flow.makes(id);
+    open += std::any_of(made.begin(), made.end(), [&](program::ValueId value) {
+      return !flow.readers(value).empty() && !patterns::ReadOnlyBy(flow, value, calls);
+    });
+  }
+  return open <= 1;
+}
+
+std::optional<Match> AnyMatchAt(const Dataflow& flow, CallId id) {
   const std::string op = NameOf(flow.program().call(id));
   if (IsSoftmax(op)) return patterns::MaskedSoftmax(flow, id);
   if (op == "tanh" || op == "erf") return patterns::GeluByHand(flow, id);
@@ -21,6 +48,13 @@ std::optional<Match> MatchAt(const Dataflow& flow, CallId id) {
     return patterns::NormalisationByHand(flow, id);
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Match> MatchAt(const Dataflow& flow, CallId id) {
+  std::optional<Match> match = AnyMatchAt(flow, id);
+  return match && IsClosed(flow, *match) ? match : std::nullopt;
 }
 
 std::optional<Match> MeaningOf(const Dataflow& flow, const std::vector<CallId>& calls) {

@@ -22,6 +22,9 @@ std::optional<Match> MatchAt(const Dataflow& flow, program::CallId call);
 // The entry that covers all of `calls` but shape operators and casts, or nothing.
 std::optional<Match> MeaningOf(const Dataflow& flow, const std::vector<program::CallId>& calls);
 
+// The names that entries can have; `REDUCTION_normalize` for unusual reductions aside.
+const std::vector<std::string>& PatternNames();
+
 namespace patterns {  // one file each
 std::optional<Match> MaskedSoftmax(const Dataflow& flow, program::CallId softmax);
 std::optional<Match> SoftmaxByHand(const Dataflow& flow, program::CallId division);
