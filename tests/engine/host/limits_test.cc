@@ -25,7 +25,7 @@ TEST_F(LimitsTest, AnEndlessLoopEndsAtTheWallLimitAndNamesItsLine) {
   EXPECT_EQ(outcome.stage, "forward");
   EXPECT_EQ(outcome.line, 12);
   EXPECT_THAT(outcome.message, HasSubstr("longer than its limit of 1 s, in stage 'forward', at model.py:12"));
-  EXPECT_LT(outcome.seconds, 3);
+  EXPECT_LT(outcome.seconds, 10);
 }
 
 TEST_F(LimitsTest, ALoopThatIgnoresEverySignalEndsToo) {
@@ -34,7 +34,7 @@ TEST_F(LimitsTest, ALoopThatIgnoresEverySignalEndsToo) {
       RunText(ModelWithForward("import signal; [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 3, 10, 12, "
                                "15)]\n        while True: pass"));
   EXPECT_EQ(outcome.status, RunStatus::kWallLimit);
-  EXPECT_LT(outcome.seconds, 3);
+  EXPECT_LT(outcome.seconds, 10);
 }
 
 TEST_F(LimitsTest, TouchingMoreMemoryThanAllowedEndsTheRunBeforeItHurtsTheMachine) {

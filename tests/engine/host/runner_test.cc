@@ -1,6 +1,7 @@
 // What a run of a good file delivers.
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
@@ -35,6 +36,12 @@ class RunnerTest : public HostTest {
     return file.ok() ? *std::move(file) : TensorFile();
   }
 };
+
+nlink_t Links(const std::string& path) {
+  struct stat info = {};
+  EXPECT_EQ(stat(path.c_str(), &info), 0);
+  return info.st_nlink;
+}
 
 at::Tensor Find(const TensorFile& file, const std::string& name) {
   for (const auto& [key, tensor] : file.tensors) {
@@ -120,6 +127,23 @@ def get_input_kwargs():
       at::equal(Find(Result(given, "inputs_42_0.bin"), "args[0]['t'][1]"), at::tensor({4.f, 5.f, 6.f, 7.f})));
   EXPECT_TRUE(
       at::equal(Find(Result(given, "after_42_0.bin"), "args[0]['t'][1]"), at::tensor({5.f, 6.f, 7.f, 8.f})));
+}
+
+TEST_F(RunnerTest, UnchangedInputsAreNotWrittenTwice) {
+  const RunRequest drawn = Saving(File("model.py", ModelWithForward("return x * 2")));
+  EXPECT_TRUE(at::equal(Find(Result(drawn, "after_42_0.bin"), "args[0]"),
+                        Find(Result(drawn, "inputs_42_0.bin"), "args[0]")));
+  EXPECT_EQ(Links(drawn.out_dir + "/after_42_0.bin"), 2u);
+
+  RunRequest given = Request(drawn.file);
+  given.save_outputs = true;
+  given.trials = {Trial{.inputs_path = drawn.out_dir + "/inputs_42_0.bin"}};
+  Result(given, "after_42_0.bin");
+  EXPECT_EQ(Links(given.out_dir + "/after_42_0.bin"), 3u);
+
+  const RunRequest changed = Saving(File("changed.py", ModelWithForward("x[1, 3] = -0.0; return x")));
+  EXPECT_EQ(Find(Result(changed, "after_42_0.bin"), "args[0]")[1][3].item<float>(), 0);
+  EXPECT_EQ(Links(changed.out_dir + "/after_42_0.bin"), 1u);
 }
 
 TEST_F(RunnerTest, OutputsKeepTheirTree) {

@@ -18,30 +18,46 @@ PyObject* Raise(const absl::Status& status) {
   return nullptr;
 }
 
-PyObject* Save(PyObject*, PyObject* args) {
-  const char *path = nullptr, *trees = nullptr;
+// (path, names, tensors, trees_json); false with a Python error set where they do not fit.
+bool ParseFile(PyObject* args, const char** path, TensorFile& file) {
+  const char* trees = nullptr;
   PyObject *names = nullptr, *tensors = nullptr;
-  if (!PyArg_ParseTuple(args, "sO!O!s", &path, &PyList_Type, &names, &PyList_Type, &tensors, &trees))
-    return nullptr;
-  TensorFile file;
+  if (!PyArg_ParseTuple(args, "sO!O!s", path, &PyList_Type, &names, &PyList_Type, &tensors, &trees))
+    return false;
   file.trees = nlohmann::json::parse(trees, nullptr, /*allow_exceptions=*/false);
   if (!file.trees.is_object() || PyList_GET_SIZE(names) != PyList_GET_SIZE(tensors)) {
-    PyErr_SetString(PyExc_TypeError, "save(path, names, tensors, trees): the arguments do not fit");
-    return nullptr;
+    PyErr_SetString(PyExc_TypeError, "(path, names, tensors, trees): the arguments do not fit");
+    return false;
   }
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(names); ++i) {
     const char* name = PyUnicode_AsUTF8(PyList_GET_ITEM(names, i));
     PyObject* tensor = PyList_GET_ITEM(tensors, i);
-    if (name == nullptr) return nullptr;
+    if (name == nullptr) return false;
     if (!THPVariable_Check(tensor)) {
       PyErr_Format(PyExc_TypeError, "%s is no tensor", name);
-      return nullptr;
+      return false;
     }
     file.tensors.emplace_back(name, THPVariable_Unpack(tensor));
   }
+  return true;
+}
+
+PyObject* Save(PyObject*, PyObject* args) {
+  const char* path = nullptr;
+  TensorFile file;
+  if (!ParseFile(args, &path, file)) return nullptr;
   const absl::Status status = WriteTensorFile(path, file);
   if (!status.ok()) return Raise(status);
   Py_RETURN_NONE;
+}
+
+PyObject* Same(PyObject*, PyObject* args) {
+  const char* path = nullptr;
+  TensorFile file;
+  if (!ParseFile(args, &path, file)) return nullptr;
+  const absl::StatusOr<bool> same = SameAsTensorFile(path, file);
+  if (!same.ok()) return Raise(same.status());
+  return PyBool_FromLong(*same);
 }
 
 PyObject* Load(PyObject*, PyObject* args) {
@@ -79,9 +95,8 @@ PyObject* Stage(PyObject*, PyObject* name) {
 }
 
 PyMethodDef kMethods[] = {
-    {"save", Save, METH_VARARGS, nullptr},
-    {"load", Load, METH_VARARGS, nullptr},
-    {"stage", Stage, METH_O, nullptr},
+    {"save", Save, METH_VARARGS, nullptr}, {"same", Same, METH_VARARGS, nullptr},
+    {"load", Load, METH_VARARGS, nullptr}, {"stage", Stage, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -269,12 +269,14 @@ def run_trial(module, model, built, request, trial, record):
     output = forward(model, built, args, kwargs, request, record)
     if request["save_outputs"]:
         save(request, "outputs" + suffix, output=output)
-        save(request, "after" + suffix, args=tuple(args), kwargs=kwargs)
+        # Inputs can be gigabytes and are seldom changed: then this is one file with two names.
+        before = os.path.join(request["out_dir"], "inputs" + suffix) if request["save_inputs"] else trial["inputs_path"]
+        save(request, "after" + suffix, before, args=tuple(args), kwargs=kwargs)
 
 
-def save(request, name, **values):
+def save(request, name, unless_as=None, **values):
     stage("save")
-    trees.save(os.path.join(request["out_dir"], name), values)
+    trees.save(os.path.join(request["out_dir"], name), values, unless_as)
 
 
 def run_trials(request):

@@ -27,7 +27,7 @@ using Cause = ChildEnd::Cause;
 
 constexpr milliseconds kPollInterval{20};
 constexpr int kPollsPerScan = 5;  // looking for new processes costs a walk over /proc
-constexpr milliseconds kTracePatience{300};
+constexpr milliseconds kTracePatience{500};
 constexpr milliseconds kTracePause{10};
 constexpr milliseconds kKillPatience{10000};
 constexpr size_t kMaxTraceBytes = 64 << 10;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 
 #include "ATen/ATen.h"
@@ -112,6 +113,39 @@ absl::Status Add(Writing& writing, std::unordered_map<const void*, size_t>& know
   return absl::OkStatus();
 }
 
+absl::StatusOr<Writing> Prepare(const TensorFile& file) {
+  Writing writing;
+  std::unordered_map<const void*, size_t> known;
+  for (const auto& [name, tensor] : file.tensors) STRATA_RETURN_IF_ERROR(Add(writing, known, name, tensor));
+  return writing;
+}
+
+// Everything before the storages, but for the padding.
+std::string HeaderText(const Writing& writing, const json& named_trees) {
+  json trees = json::array();
+  for (const auto& [name, tree] : named_trees.items()) trees.push_back({{"name", name}, {"tree", tree}});
+  const json header = {{"storages", writing.storages}, {"tensors", writing.tensors}, {"trees", trees}};
+  const std::string text = header.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+  return Prologue(text) + text;
+}
+
+bool SameParts(const Writing& writing, const std::string& header, std::string_view content) {
+  const int64_t base = AlignUp(static_cast<int64_t>(header.size()));
+  if (static_cast<int64_t>(content.size()) != base + writing.end ||
+      content.substr(0, header.size()) != header) {
+    return false;
+  }
+  for (size_t i = 0; i < writing.bytes.size(); ++i) {
+    const at::Tensor& bytes = writing.bytes[i];
+    const int64_t offset = base + writing.storages[i]["offset"].get<int64_t>();
+    if (bytes.numel() > 0 &&
+        memcmp(content.data() + offset, bytes.const_data_ptr(), static_cast<size_t>(bytes.numel())) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
 absl::Status WriteAt(int fd, const void* data, int64_t size, int64_t offset, const std::string& path) {
   const char* bytes = static_cast<const char*>(data);
   while (size > 0) {
@@ -198,16 +232,18 @@ absl::StatusOr<TensorFile> ReadMapped(const std::shared_ptr<Mapping>& mapping) {
 }  // namespace
 
 absl::Status WriteTensorFile(const std::string& path, const TensorFile& file) try {
-  Writing writing;
-  std::unordered_map<const void*, size_t> known;
-  for (const auto& [name, tensor] : file.tensors) STRATA_RETURN_IF_ERROR(Add(writing, known, name, tensor));
-  json trees = json::array();
-  for (const auto& [name, tree] : file.trees.items()) trees.push_back({{"name", name}, {"tree", tree}});
-  const json header = {{"storages", writing.storages}, {"tensors", writing.tensors}, {"trees", trees}};
-  const std::string text = header.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-  return WriteParts(writing, Prologue(text) + text, path);
+  STRATA_ASSIGN_OR_RETURN(const Writing writing, Prepare(file));
+  return WriteParts(writing, HeaderText(writing, file.trees), path);
 } catch (const std::exception& error) {
   return absl::InternalError(absl::StrCat("cannot write ", path, ": ", error.what()));
+}
+
+absl::StatusOr<bool> SameAsTensorFile(const std::string& path, const TensorFile& file) try {
+  STRATA_ASSIGN_OR_RETURN(const Writing writing, Prepare(file));
+  STRATA_ASSIGN_OR_RETURN(const std::shared_ptr<Mapping> mapping, Map(path));
+  return SameParts(writing, HeaderText(writing, file.trees), {mapping->data, mapping->bytes});
+} catch (const std::exception& error) {
+  return absl::InternalError(absl::StrCat("cannot compare with ", path, ": ", error.what()));
 }
 
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) try {

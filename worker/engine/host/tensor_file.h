@@ -37,6 +37,9 @@ struct TensorFile {
 // nested, quantized, meta).
 absl::Status WriteTensorFile(const std::string& path, const TensorFile& file);
 
+// Whether WriteTensorFile(path, file) would change nothing: the file there has the same bytes.
+absl::StatusOr<bool> SameAsTensorFile(const std::string& path, const TensorFile& file);
+
 // Maps the file privately (copy on write); the tensors keep the mapping alive. Nobody may truncate the file
 // meanwhile: read it when its writer is dead. InvalidArgument names what is wrong with the file.
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);

@@ -89,8 +89,9 @@ class ForkingZygote : public Zygote {
   explicit ForkingZygote(volatile uint8_t* stage_page) : stage_page_(stage_page) {}
 
   RunOutcome Run(const RunRequest& request, const Limits& limits) override {
-    if (const absl::Status status = CheckRequest(request); !status.ok())
+    if (const absl::Status status = CheckRequest(request); !status.ok()) {
       return Ours(std::string(status.message()));
+    }
     if (request.device != "cpu" && !has_device_) {
       return Ours(
           absl::StrCat("device '", request.device, "' was asked for, but torch sees none here; ask for cpu"));
@@ -103,7 +104,7 @@ class ForkingZygote : public Zygote {
     const auto child = Fork(limits, work_dir, [&](int trace_fd) {
       const auto result = CallText("strata_runner", "main", text, trace_fd);
       if (result.ok()) return *result;
-      return json{{"status", "internal"}, {"message", result.status().message()}}.dump(
+      return json{{"status", "internal"}, {"message", std::string(result.status().message())}}.dump(
           -1, ' ', true, json::error_handler_t::replace);
     });
     if (!child.ok()) return Ours(std::string(child.status().message()));
