@@ -30,5 +30,7 @@ set(_torch_libs torch_python torch torch_cpu c10)
 if(EXISTS ${STRATA_TORCH_DIR}/lib/libtorch_cuda.so)
   list(APPEND _torch_libs torch_cuda c10_cuda)
 endif()
-target_link_libraries(strata_torch INTERFACE -Wl,--no-as-needed ${_torch_libs} -Wl,--as-needed ${STRATA_LIBPYTHON})
+# stdc++ first: libtorch_cpu exports its own copy of std::filesystem, and a program that finds it there before
+# libstdc++'s crashes in directory iterators (seen with g++ 13 and torch 2.11).
+target_link_libraries(strata_torch INTERFACE -Wl,--no-as-needed stdc++ ${_torch_libs} -Wl,--as-needed ${STRATA_LIBPYTHON})
 target_link_options(strata_torch INTERFACE -Wl,-rpath,${STRATA_TORCH_DIR}/lib -Wl,-rpath,${_python_libdir})
