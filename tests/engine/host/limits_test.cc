@@ -89,7 +89,6 @@ TEST_F(LimitsTest, ProcessesWithoutEndAreKilledToTheLast) {
                 os._exit(0)
         time.sleep(1000))"));
   EXPECT_EQ(outcome.status, RunStatus::kProcessLimit) << outcome.message;
-  EXPECT_THAT(outcome.line, testing::AllOf(testing::Ge(13), testing::Le(19)));
   EXPECT_TRUE(Descendants(getpid()).empty());
 }
 
