@@ -161,6 +161,32 @@ TEST(Layers, TheLevelIsThatOfTheClass) {
   EXPECT_EQ(layers, 2) << Outline(plan);
 }
 
+TEST(Layers, ResidualsWrittenIntoTheModelsForwardAreLayers) {
+  Net net("inline_resnet.py");
+  auto x = net.b.Input("x", {1, 3, 8, 8});
+  x = net.Relu(net.Conv("stem", x, 4));
+  for (const char* name : {"first", "second"}) {
+    const std::string at = name;
+    const auto h = net.Relu(net.Conv(at + "_a", x, 4));
+    x = net.Relu(net.Add(net.Conv(at + "_b", h, 4), x));
+  }
+  x = net.Linear("head", net.View(x, {1, 256}), 5);
+  EXPECT_EQ(Outline(PlanOf(net.b.Finish({x}))), R"(
+inline_resnet <model>
+  stem_relu: conv_relu_3x4 <fusion>
+    stem: conv2d_3x4_3x3_p1_fp32 <kernel>
+    relu: relu_fp32 <kernel>
+  residual_block: residual_block <layer>
+    first_a_relu: conv_relu_4x4 <fusion>
+      first_a: conv2d_4x4_3x3_p1_fp32 <kernel>
+      relu: relu_fp32 <kernel>
+    first_b: conv2d_4x4_3x3_p1_fp32 <kernel>
+    relu: relu_fp32 <kernel>
+  residual_block_2: residual_block <layer>
+  head: linear_256x5_fp32 <kernel>
+)");
+}
+
 TEST(Instances, CountsMultiplyDownTheTree) {
   Net net("twice.py");
   auto x = net.b.Input("x", {1, 8});

@@ -142,9 +142,16 @@ class AttributeNamer {
       names.push_back(LastName(paths.back()));
     }
     const std::string common = CommonContainer(paths);
-    const bool by_operators = absl::StrContains(child.operation, "_") || paths.empty();
+    std::string operators;
+    for (const Item& item : child.body) {
+      if (!item.is_child) continue;
+      const Node& inner = nodes_[static_cast<size_t>(item.index)];
+      absl::StrAppend(&operators, operators.empty() ? "" : "_", ShortOperation(inner.operation));
+    }
+    const bool by_operators = operators == child.operation;
     if (!common.empty() && !numbered) wishes->push_back(common);
     if (!by_operators) wishes->push_back(child.operation);
+    if (child.level == Level::kLayer) return;
     if (numbered) {
       wishes->push_back(paths[0]);
     } else if (names.size() <= 4) {

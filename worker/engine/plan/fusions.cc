@@ -8,34 +8,6 @@
 namespace strata::plan {
 namespace {
 
-// Puts each region into one slice. Regions that overlap an earlier one are skipped.
-void Group(const PartContext& context, const std::vector<Region>& regions, std::vector<Part>* parts) {
-  std::set<size_t> taken;
-  std::vector<Part> slices;
-  for (const Region& region : regions) {
-    const auto is_taken = [&](size_t m) { return taken.contains(m); };
-    if (std::any_of(region.members.begin(), region.members.end(), is_taken)) continue;
-    Part slice;
-    slice.kind = Part::Kind::kSlice;
-    for (size_t m : region.members) slice.parts.push_back((*parts)[m]);
-    slice.scope = ScopeOf(context, slice.parts);
-    slice.settled = true;
-    slice.level = Level::kFusion;
-    slice.operation = region.operation;
-    slice.reason = region.reason;
-    slices.push_back(std::move(slice));
-    taken.insert(region.members.begin(), region.members.end());
-  }
-  if (slices.empty()) return;
-  std::vector<Part> rest;
-  for (size_t i = 0; i < parts->size(); ++i) {
-    if (!taken.contains(i)) rest.push_back(std::move((*parts)[i]));
-  }
-  for (Part& slice : slices) rest.push_back(std::move(slice));
-  *parts = std::move(rest);
-  SortParts(context, parts);
-}
-
 size_t CountKernels(const Wiring& wiring) {
   size_t count = 0;
   for (size_t i = 0; i < wiring.size(); ++i) count += wiring.part(i).is_unit();
@@ -131,17 +103,45 @@ std::optional<Region> WholeFusion(const Wiring& wiring) {
   return WholeLine(wiring, kernels);
 }
 
+void GroupRegions(const PartContext& context, const std::vector<Region>& regions, Level level,
+                  std::vector<Part>* parts) {
+  std::set<size_t> taken;
+  std::vector<Part> slices;
+  for (const Region& region : regions) {
+    const auto is_taken = [&](size_t m) { return taken.contains(m); };
+    if (std::any_of(region.members.begin(), region.members.end(), is_taken)) continue;
+    Part slice;
+    slice.kind = Part::Kind::kSlice;
+    for (size_t m : region.members) slice.parts.push_back((*parts)[m]);
+    slice.scope = ScopeOf(context, slice.parts);
+    slice.settled = true;
+    slice.level = level;
+    slice.operation = region.operation;
+    slice.reason = region.reason;
+    slices.push_back(std::move(slice));
+    taken.insert(region.members.begin(), region.members.end());
+  }
+  if (slices.empty()) return;
+  std::vector<Part> rest;
+  for (size_t i = 0; i < parts->size(); ++i) {
+    if (!taken.contains(i)) rest.push_back(std::move((*parts)[i]));
+  }
+  for (Part& slice : slices) rest.push_back(std::move(slice));
+  *parts = std::move(rest);
+  SortParts(context, parts);
+}
+
 void GroupFusions(const PartContext& context, std::vector<Part>* parts) {
-  Group(context, FindAttention(Wiring(context, *parts)), parts);
-  Group(context, FindSqueezeExcite(Wiring(context, *parts)), parts);
-  Group(context, FindGatedMlp(Wiring(context, *parts)), parts);
+  GroupRegions(context, FindAttention(Wiring(context, *parts)), Level::kFusion, parts);
+  GroupRegions(context, FindSqueezeExcite(Wiring(context, *parts)), Level::kFusion, parts);
+  GroupRegions(context, FindGatedMlp(Wiring(context, *parts)), Level::kFusion, parts);
   const Wiring wiring(context, *parts);
   std::vector<Region> chunks;
   for (const Line& line : FindLines(wiring)) {
     const std::vector<Region> cut = CutLine(wiring, line);
     chunks.insert(chunks.end(), cut.begin(), cut.end());
   }
-  Group(context, chunks, parts);
+  GroupRegions(context, chunks, Level::kFusion, parts);
 }
 
 }  // namespace strata::plan

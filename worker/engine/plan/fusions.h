@@ -34,6 +34,10 @@ std::vector<Region> CutLine(const Wiring& wiring, const Line& line);
 // Where all kernels of a scope are one fusion. `parts` is flat.
 std::optional<Region> WholeFusion(const Wiring& wiring);
 
+// Puts each region into one settled slice of that level; one that overlaps an earlier one is skipped.
+void GroupRegions(const PartContext& context, const std::vector<Region>& regions, Level level,
+                  std::vector<Part>* parts);
+
 // Groups what is a fusion among the children of a layer or model into slices.
 void GroupFusions(const PartContext& context, std::vector<Part>* parts);
 

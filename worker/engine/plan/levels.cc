@@ -6,6 +6,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "worker/engine/plan/blocks.h"
 #include "worker/engine/plan/fusions.h"
 #include "worker/engine/plan/names.h"
 #include "worker/engine/plan/operators.h"
@@ -255,12 +256,14 @@ class Settler {
     const std::vector<Join> joins = Wiring(context_, model.parts).Joins();
     const auto residuals = static_cast<size_t>(
         std::count_if(joins.begin(), joins.end(), [](const Join& join) { return join.residual; }));
-    if (!has_layer && !joins.empty() && residuals <= kMaxAddsOfOneBlock) {
+    if (!has_layer && residuals <= kMaxAddsOfOneBlock && IsOneBlock(Wiring(context_, model.parts), joins)) {
       model.level = Level::kLayer;
       model.reason = absl::StrCat("One block, no layer inside. ", JoinReason(joins));
-    } else {
-      model.reason = ModelReason(model.parts, joins);
+      return model;
     }
+    GroupRegions(context_, FindInlineBlocks(Wiring(context_, model.parts), joins), Level::kLayer,
+                 &model.parts);
+    model.reason = ModelReason(model.parts, joins);
     return model;
   }
 

@@ -184,14 +184,14 @@ int Wiring::Root(ValueId value) const {
   }
 }
 
-bool Wiring::Close(std::vector<size_t>* members) const {
+bool Wiring::Close(std::vector<size_t>* members, bool components) const {
   std::set<size_t> all(members->begin(), members->end());
   for (size_t i = 0; i < size(); ++i) {
     if (all.contains(i)) continue;
     const bool above = std::any_of(members->begin(), members->end(), [&](size_t m) { return reach_[m][i]; });
     const bool below = std::any_of(members->begin(), members->end(), [&](size_t m) { return reach_[i][m]; });
     if (!above || !below) continue;
-    if (parts_[i].is_unit() && parts_[i].kind != Part::Kind::kKernel) return false;
+    if (!components && parts_[i].is_unit() && parts_[i].kind != Part::Kind::kKernel) return false;
     all.insert(i);
   }
   members->assign(all.begin(), all.end());

@@ -58,9 +58,9 @@ class Wiring {
   std::optional<Step> Straight(size_t i, std::string* cut = nullptr) const;
   // Back through data movement and arithmetic with numbers to the part that made it; -1 outside.
   int Root(program::ValueId value) const;
-  // The parts between the members (reached from one, reaching one) join the set. False where one of them
-  // is a settled component that may not be inside a fusion.
-  bool Close(std::vector<size_t>* members) const;
+  // The parts between the members (reached from one, reaching one) join the set. False where one of them is
+  // a settled component and `components` does not allow that (a fusion holds kernels only).
+  bool Close(std::vector<size_t>* members, bool components = false) const;
 
   // Residual adds and rejoined branches among the plumbing.
   std::vector<Join> Joins() const;
