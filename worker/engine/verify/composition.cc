@@ -1,6 +1,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "worker/engine/verify/judge.h"
 #include "worker/engine/verify/runs.h"
 #include "worker/engine/verify/verify.h"
@@ -15,6 +16,15 @@ constexpr char kScript[] = "verification/composition_test.py";
 
 std::string RelativeTo(const std::string& bundle_dir, const std::string& file) {
   return fs::path(file).lexically_relative(bundle_dir).generic_string();
+}
+
+// The model's file and the kernels, by their stems.
+std::vector<std::string> Importable(const std::string& bundle_dir, const std::string& model_file) {
+  std::vector<std::string> stems = {Stem(model_file)};
+  absl::StatusOr<std::vector<std::string>> kernels = ListFiles(bundle_dir + "/level_0_kernel");
+  if (!kernels.ok()) return stems;
+  for (const std::string& file : *kernels) stems.push_back(Stem(file));
+  return stems;
 }
 
 // PASS on stdout and exit 0, as anyone would run it.
@@ -43,6 +53,8 @@ absl::StatusOr<CompositionVerdict> VerifyComposition(const Context& context, con
                                                         .refactored_name = kScript,
                                                         .refactored_class = "ComposedModel",
                                                         .children_dir = bundle_dir + "/level_0_kernel",
+                                                        .nested_parents = true,
+                                                        .imports = Importable(bundle_dir, model_file),
                                                         .weight_map_path = map_path,
                                                         .workloads = 1,
                                                         .purpose = Purpose::kComposition,

@@ -95,15 +95,18 @@ ordered_json Skeleton(const Context& context, const Claim& claim) {
 absl::StatusOr<ordered_json> SourceHalf(const Context& context, const Claim& claim) {
   absl::StatusOr<std::string> text = ReadFile(claim.refactored_file);
   if (!text.ok()) return text.status();
-  absl::StatusOr<SourceScan> scan = ScanSource(context.zygote, context.limits, *text, claim.refactored_class);
+  absl::StatusOr<SourceScan> scan =
+      ScanSource(context.zygote, context.limits, *text, claim.refactored_class, claim.imports);
   if (!scan.ok()) return scan.status();
   return SourceViolations(*scan, claim.refactored_class);
 }
 
-void FillAnticheat(const Judgement& judgement, const ChildScopes& scopes, const ordered_json& source,
+void FillAnticheat(const Judgement& judgement, const Claim& claim, const ordered_json& source,
                    ordered_json& anticheat) {
+  const ChildScopes scopes(judgement.refactored, claim.children_dir);
   anticheat["source_violations"] = source;
-  anticheat["parameter_violations"] = ParameterViolations(judgement.refactored, judgement.original, scopes);
+  anticheat["parameter_violations"] = ParameterViolations(judgement.refactored, judgement.original, scopes,
+                                                           claim.nested_parents ? claim.refactored_file : "");
   anticheat["executed_violations"] = ExecutedViolations(judgement.refactored, scopes);
   ordered_json all = ordered_json::array();
   for (const char* kind : {"source_violations", "parameter_violations", "executed_violations"}) {
@@ -203,8 +206,7 @@ absl::StatusOr<Judgement> Judge(const Context& context, const Claim& claim) {
   if (!refactored.ok()) return refactored.status();
   judgement.refactored = *std::move(refactored);
 
-  const ChildScopes scopes(judgement.refactored, claim.children_dir);
-  FillAnticheat(judgement, scopes, *source, result["anticheat"]);
+  FillAnticheat(judgement, claim, *source, result["anticheat"]);
   result["weight_transfer"] = WeightTransferJson(judgement.original, judgement.refactored, *weight_map);
   absl::StatusOr<ordered_json> numbers = Numbers(context, claim, runs, judgement.original);
   if (!numbers.ok()) return numbers.status();

@@ -116,13 +116,18 @@ ordered_json ExecutedViolations(const Program& refactored, const ChildScopes& sc
   return violations;
 }
 
-ordered_json ParameterViolations(const Program& refactored, const Program& original, const ChildScopes& scopes) {
+ordered_json ParameterViolations(const Program& refactored, const Program& original, const ChildScopes& scopes,
+                                 const std::string& own_file) {
+  const auto is_parent = [&](const Module& module) {
+    return module.id == 0 || module.is_container ||
+           (!own_file.empty() && fs::path(module.file).lexically_normal() == fs::path(own_file).lexically_normal());
+  };
   ordered_json violations = ordered_json::array();
   const std::vector<bool> below = BelowChildren(refactored, scopes);
   OriginalBuffers original_buffers(original);
   for (const Module& module : refactored.modules) {
     if (below[static_cast<size_t>(module.id)]) continue;
-    if (module.id != 0 && !module.is_container) {
+    if (!is_parent(module)) {
       violations.push_back({{"module", module.paths.empty() ? "" : module.paths[0]},
                             {"reason", module.class_name + " is not imported from children/"}});
     }

@@ -17,10 +17,11 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 // Runs in a trusted fork; the interpreter is the zygote's.
-absl::StatusOr<std::string> RunScan(const std::string& text, const std::string& class_name) {
+absl::StatusOr<std::string> RunScan(const std::string& text, const std::string& class_name,
+                                    const std::vector<std::string>& imports) {
   if (absl::Status s = host::DefineModule("strata_source_scan", embedded::kSourceScanPy); !s.ok()) return s;
   // The submission may be bytes of any kind; what is no UTF-8 shows as a replacement character.
-  const json request = {{"source", text}, {"class", class_name}};
+  const json request = {{"source", text}, {"class", class_name}, {"imports", imports}};
   return host::CallText("strata_source_scan", "scan", request.dump(-1, ' ', true, json::error_handler_t::replace), 0);
 }
 
@@ -54,9 +55,9 @@ std::string Reason(const std::string& kind, const std::string& name, bool in_ini
 }  // namespace
 
 absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits, const std::string& text,
-                                      const std::string& class_name) {
+                                      const std::string& class_name, const std::vector<std::string>& imports) {
   absl::StatusOr<std::string> output =
-      zygote.RunTrusted([&]() -> absl::StatusOr<std::string> { return RunScan(text, class_name); }, limits);
+      zygote.RunTrusted([&]() -> absl::StatusOr<std::string> { return RunScan(text, class_name, imports); }, limits);
   if (!output.ok()) return output.status();
   const json parsed = json::parse(*output, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object()) return absl::InternalError("the source scan returned no JSON");

@@ -3,6 +3,7 @@
 // trusted fork. Nothing of the file is executed.
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
@@ -18,8 +19,9 @@ struct SourceScan {
   nlohmann::json uses;          // [{location, line, kind, name}]
 };
 
+// `imports`: top-level modules that it may import beside torch, children and the standard library's basics.
 absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits, const std::string& text,
-                                      const std::string& class_name);
+                                      const std::string& class_name, const std::vector<std::string>& imports = {});
 
 // The uses that the plumbing table does not allow: [{pattern, line_number, location, reason}]. `text` is
 // what was scanned.

@@ -17,7 +17,10 @@ QUERIES = {
     "double", "bfloat16", "int", "long", "short", "bool", "byte", "cpu", "cuda", "register_buffer", "dtype",
     "requires_grad_", "apply", "values", "index", "copy", "get",
 }
-IMPORTS = {"torch", "children", "math", "sys", "os", "pathlib", "typing", "dataclasses", "collections", "__future__"}
+IMPORTS = {
+    "torch", "children", "__future__", "argparse", "collections", "dataclasses", "enum", "functools", "itertools", "math",
+    "os", "pathlib", "sys", "traceback", "typing", "warnings",
+}
 
 
 def dotted(node):
@@ -61,6 +64,8 @@ class Uses(ast.NodeVisitor):
                 self.add(node, "construct", full)
         elif full.startswith("torch."):
             self.add(node, "torch", full[len("torch."):])
+        elif full.startswith("math."):
+            pass  # of numbers, not of tensors
         elif isinstance(node.func, ast.Attribute) and not name.startswith(("self.", "super.")):
             attribute = node.func.attr
             if attribute not in QUERIES and not attribute.startswith("__") and hasattr(torch.Tensor, attribute):
@@ -81,9 +86,9 @@ class Uses(ast.NodeVisitor):
 
 
 def scan(request, _):
-    """`request`: JSON {source, class}. Returns JSON; the second argument is not used."""
+    """`request`: JSON {source, class, imports}. Returns JSON; the second argument is not used."""
     request = json.loads(request)
-    source, class_name = request["source"], request["class"]
+    source, class_name, imports = request["source"], request["class"], IMPORTS | set(request["imports"])
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -97,7 +102,7 @@ def scan(request, _):
         elif isinstance(node, ast.ImportFrom):
             modules = [node.module or "children"]
         for module in modules:
-            if module.split(".")[0] not in IMPORTS:
+            if module.split(".")[0] not in imports:
                 uses.append({"location": "import", "line": node.lineno, "kind": "import", "name": module})
     found_class = False
     for node in tree.body:
