@@ -13,6 +13,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "worker/engine/emit/forward_writer.h"
+#include "worker/engine/emit/helper_functions.h"
+#include "worker/engine/emit/hoisting.h"
 #include "worker/engine/emit/input_names.h"
 #include "worker/engine/emit/members.h"
 #include "worker/engine/emit/refactored_class.h"
@@ -41,6 +43,7 @@ bool IsHeldKind(const Value& value) {
 struct Shared {
   const Slice& slice;
   const Spelling& spelling;
+  std::vector<Helper> helpers;
   std::vector<ClassText> nested;
   bool packed = false;
   std::vector<std::string> packed_notes;
@@ -59,6 +62,7 @@ class ClassBuilder {
  private:
   void Start(const std::vector<std::pair<std::string, ValueId>>& inputs, const std::vector<ValueId>& outputs);
   absl::Status Walk(InvocationId scope, const std::vector<CallId>& calls);
+  size_t WalkHelper(const std::vector<CallId>& calls, size_t begin);
   absl::StatusOr<bool> TryApply(InvocationId id);
   absl::StatusOr<std::optional<Member>> MakeMember(InvocationId id, bool element);
   std::optional<Member> LeafMember(const Invocation& invocation) const;
@@ -85,6 +89,7 @@ class ClassBuilder {
   std::map<program::ModuleId, size_t> member_of_module_;
   std::map<std::string, int64_t> list_sizes_;
   std::set<program::ModuleId> transparent_;          // modules whose invocations do different things
+  size_t frame_depth_ = 0;  // how many frames of the author's lie above this class's own statements
   bool restart_ = false;
 };
 
@@ -95,6 +100,9 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
     Start(inputs, outputs);
     restart_ = false;
     if (LoneLeaf(calls)) break;
+    std::vector<CallId> own;
+    std::copy_if(calls.begin(), calls.end(), std::back_inserter(own), [&](CallId c) { return program_.call(c).scope == scope_; });
+    frame_depth_ = SharedFrames(program_, own);
     const absl::Status walked = Walk(scope_, calls);
     if (!walked.ok()) return walked;
   } while (restart_);
@@ -119,6 +127,7 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
       text.state.push_back({key, entry.value});
     }
   }
+  HoistNumbers(program_, function_, text);
   ForwardOptions options;
   options.aten = shared_.spelling.aten;
   absl::StatusOr<Lines> forward = WriteForward(program_, function_, options);
@@ -132,6 +141,7 @@ void ClassBuilder::Start(const std::vector<std::pair<std::string, ValueId>>& inp
   function_.parameters = inputs;
   function_.returns = outputs;
   function_.twins = slice_.twins();
+  function_.follow_first = slice_.node().form == plan::NodeForm::kSlice && scope_ == slice_.node().scope;
   members_.clear();
   member_of_step_.clear();
   member_of_module_.clear();
@@ -167,6 +177,10 @@ absl::Status ClassBuilder::Walk(InvocationId scope, const std::vector<CallId>& c
   for (size_t i = 0; i < calls.size();) {
     const InvocationId child = slice_.ChildOf(scope, program_.call(calls[i]).scope);
     if (child == kNoId) {
+      if (const size_t end = WalkHelper(calls, i); end > i) {
+        i = end;
+        continue;
+      }
       Step step;
       step.call = calls[i++];
       function_.steps.push_back(step);
@@ -183,6 +197,23 @@ absl::Status ClassBuilder::Walk(InvocationId scope, const std::vector<CallId>& c
     if (!walked.ok()) return walked;
   }
   return absl::OkStatus();
+}
+
+// The calls of one helper function as its application; returns where they end, `begin` where there are none.
+size_t ClassBuilder::WalkHelper(const std::vector<CallId>& calls, size_t begin) {
+  const std::optional<HelperRun> run = FindHelperRun(program_, calls, begin, frame_depth_);
+  if (!run) return begin;
+  const std::vector<CallId> inner(calls.begin() + static_cast<int64_t>(begin), calls.begin() + static_cast<int64_t>(run->end));
+  for (const CallId c : inner) {
+    if (shared_.spelling.aten.count(c) > 0) return begin;
+  }
+  std::optional<Apply> apply = ApplyHelper(slice_, inner, run->function, function_.parameters, shared_.helpers);
+  if (!apply) return begin;
+  Step step;
+  step.apply = std::move(*apply);
+  function_.steps.push_back(step);
+  member_of_step_.push_back(-1);
+  return run->end;
 }
 
 // Writes the invocation as one application of a member; false where its calls must stand inline.
@@ -336,7 +367,7 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::NestedMember(const Invocatio
   if (!found) name = taken.Unique(name);
   member.constructor.callee = name;
   for (const Dimension& dimension : text->dimensions) {
-    member.constructor.arguments.push_back({dimension.name, dimension.value, true, true});
+    member.constructor.arguments.push_back({dimension.name, dimension.value, !dimension.is_setting, !dimension.is_setting});
   }
   member.state = text->state;
   if (!found) {
@@ -510,7 +541,7 @@ void ClassBuilder::NameCallees() {
 
 absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan::Node& node, const Spelling& spelling) {
   const Slice slice(plan, node);
-  Shared shared{slice, spelling, {}, false, {}};
+  Shared shared{slice, spelling, {}, {}, {}};
   const program::Program& program = plan.program;
   ComponentClasses out;
   out.inputs = InputNames(plan, node);
@@ -531,6 +562,7 @@ absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan
   if (!model.ok()) return model.status();
   out.model = *std::move(model);
   out.model.name = "Model";
+  for (Helper& helper : shared.helpers) out.helpers.push_back(std::move(helper.lines));
   out.nested = std::move(shared.nested);
   out.packed = shared.packed;
   out.packed_notes = std::move(shared.packed_notes);

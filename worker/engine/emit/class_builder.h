@@ -28,6 +28,7 @@ struct ClassText {
 };
 
 struct ComponentClasses {
+  std::vector<Lines> helpers;     // module-level functions
   std::vector<ClassText> nested;  // definitions first
   ClassText model;
   std::vector<std::string> inputs;  // names of forward's parameters, parallel to Node::inputs

@@ -26,7 +26,6 @@ bool Uses(const Lines& lines, const std::string& text) {
 }
 
 absl::StatusOr<std::string> WrittenText(const Plan& plan, const Component& component, const Spelling& spelling) {
-  // Emit writes from the node of the largest workload, so that its text and get_inputs() agree.
   const Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
   absl::StatusOr<ComponentClasses> classes = BuildClasses(plan, node, spelling);
   if (!classes.ok()) return classes.status();
@@ -34,6 +33,10 @@ absl::StatusOr<std::string> WrittenText(const Plan& plan, const Component& compo
   Lines body;
   if (classes->packed) {
     Append(body, UnpackHelper());
+    Append(body, {"", ""});
+  }
+  for (const Lines& helper : classes->helpers) {
+    Append(body, helper);
     Append(body, {"", ""});
   }
   for (const ClassText& nested : classes->nested) {
@@ -51,7 +54,12 @@ absl::StatusOr<std::string> WrittenText(const Plan& plan, const Component& compo
 
   Lines lines = FileDocstring(plan, component, classes->inputs, classes->model.state);
   lines.push_back("");
-  if (classes->packed) Append(lines, {"import base64", "import zlib", ""});
+  Lines imports;
+  if (classes->packed) imports.push_back("import base64");
+  if (Uses(body, "math.")) imports.push_back("import math");
+  if (classes->packed) imports.push_back("import zlib");
+  if (!imports.empty()) imports.push_back("");
+  Append(lines, imports);
   lines.push_back("import torch");
   lines.push_back("import torch.nn as nn");
   if (Uses(body, "F.")) lines.push_back("import torch.nn.functional as F");

@@ -137,13 +137,19 @@ Lines FileDocstring(const Plan& plan, const Component& component, const std::vec
 
 Lines ClassDocstring(const Plan& plan, const Component& component) {
   const Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
-  std::string what = absl::StrReplaceAll(node.operation, {{"_", " "}});
-  if (what.empty()) what = component.stem;
+  std::string what = absl::StrReplaceAll(node.operation.empty() ? component.stem : node.operation, {{"_", " "}});
   what[0] = absl::ascii_toupper(static_cast<unsigned char>(what[0]));
-  std::string from = ParentText(plan, component);
+  if (node.form == plan::NodeForm::kModule) {
+    const auto& invocation = plan.program.invocations.at(static_cast<size_t>(node.scope));
+    const auto& module = plan.program.modules.at(static_cast<size_t>(invocation.module));
+    if (!module.is_container) what = (module.is_torch_nn ? "nn." : "") + module.class_name;
+  }
+  const std::vector<const Component*> parents = ParentsOf(plan, component.id);
+  std::string from = "Extracted from: " + (parents.empty() ? "root" : parents[0]->stem);
+  if (parents.size() > 1) absl::StrAppend(&from, " and ", parents.size() - 1, " more");
   if (!node.attribute.empty()) absl::StrAppend(&from, ", ", component.nodes.size() > 1 ? "first as " : "as ", node.attribute);
-  if (component.nodes.size() > 1) absl::StrAppend(&from, " (", component.instance_count, " runs in one forward)");
-  return {"\"\"\"", what + ".", "", "Extracted from: " + from, "\"\"\""};
+  if (component.instance_count > 1) absl::StrAppend(&from, " (", component.instance_count, " runs in one forward)");
+  return {"\"\"\"", what + ".", "", from, "\"\"\""};
 }
 
 Lines ModelNote(const Plan& plan, const Component& component) {

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "worker/engine/emit/composition_script.h"
@@ -125,7 +126,11 @@ absl::StatusOr<std::string> CompositionText(const Plan& plan) {
   std::string module = model.stem;
   if (lone) module = plan.program.source_file.substr(0, plan.program.source_file.rfind('.'));
 
-  Lines lines = CompositionHeader(model.stem, lone ? "source" : plan::LevelFolder(model.level), module, composition->packed);
+  bool math = false;
+  for (const ClassText& text : composition->classes) {
+    math = math || absl::StrContains(absl::StrJoin(text.forward, "\n"), "math.") || absl::StrContains(absl::StrJoin(text.init, "\n"), "math.");
+  }
+  Lines lines = CompositionHeader(model.stem, lone ? "source" : plan::LevelFolder(model.level), module, composition->packed, math);
   for (const plan::ComponentId id : composition->kernels) {
     lines.push_back(absl::StrCat("from ", plan.components.at(static_cast<size_t>(id)).stem, " import Model as ",
                                  composition->all.names.at(id)));

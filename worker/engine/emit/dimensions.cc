@@ -90,7 +90,12 @@ void Dimensions::Choose(const std::string& setting, const std::string& value) {
   std::string name = FirstName(setting);
   if (output) {
     const std::string kind = setting == "out_features" ? "dim" : "channels";
-    name = absl::StrCat(IsInput(value) ? "hidden_" : "out_", kind);
+    // What leaves last is the output, whatever else reads it on the way.
+    std::string last;
+    for (const auto& [other, number_text] : requests_) {
+      if (absl::StartsWith(other, "out_")) last = number_text;
+    }
+    name = absl::StrCat(IsInput(value) && last != value ? "hidden_" : "out_", kind);
   }
   list_.push_back({names_.Unique(name), value});
 }

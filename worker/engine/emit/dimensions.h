@@ -14,6 +14,7 @@ namespace strata::emit {
 struct Dimension {
   std::string name;
   std::string value;  // Python literal, the default
+  bool is_setting = false;  // a number that is no size: eps, num_heads
 };
 
 class Dimensions {

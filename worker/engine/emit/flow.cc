@@ -10,27 +10,22 @@ namespace strata::emit {
 namespace {
 
 using program::Call;
+using program::CallId;
 using program::Frame;
 using program::ValueId;
 
-// The frames of a call that are the author's.
-std::vector<const Frame*> OwnFrames(const Call& call) {
-  std::vector<const Frame*> out;
-  for (const Frame& frame : call.frames) {
-    if (IsTorchFile(frame.file)) break;
-    out.push_back(&frame);
-  }
-  return out;
-}
+// The call whose frames say where the step stands in the source.
+CallId PlaceCall(const Step& step) { return step.apply ? step.apply->place : step.call; }
 
 // How many leading frames all calls share: the function being written is the last of them.
 size_t SharedDepth(const program::Program& program, const std::vector<Step>& steps) {
   std::vector<int32_t> shared;
   bool first = true;
   for (const Step& step : steps) {
-    if (step.apply) continue;
+    const CallId place = PlaceCall(step);
+    if (place == program::kNoId) continue;
     std::vector<int32_t> serials;
-    for (const Frame* frame : OwnFrames(program.call(step.call))) serials.push_back(frame->serial);
+    for (const Frame* frame : OwnFrames(program.call(place))) serials.push_back(frame->serial);
     if (first) {
       shared = serials;
       first = false;
@@ -67,8 +62,8 @@ class Grouper {
 
  private:
   Place PlaceOf(size_t i) const {
-    if (flow_.steps[i].apply) return {};
-    const auto frames = OwnFrames(program_.call(flow_.steps[i].call));
+    if (PlaceCall(flow_.steps[i]) == program::kNoId) return {};
+    const auto frames = OwnFrames(program_.call(PlaceCall(flow_.steps[i])));
     if (depth_ >= frames.size()) return {};
     return {frames[depth_]->serial, frames[depth_]->line};
   }
@@ -79,7 +74,7 @@ class Grouper {
     if (place.serial < 0) return begin + 1;
     size_t end = begin + 1;
     for (size_t i = begin + 1; i < flow_.steps.size(); ++i) {
-      if (flow_.steps[i].apply) {
+      if (PlaceCall(flow_.steps[i]) == program::kNoId) {
         if (!ReadsFrom(i, begin, i)) break;
         continue;
       }
@@ -111,8 +106,8 @@ class Grouper {
   // Gives the statement's names to the values that leave it, if there are as many.
   void NameEscapes(size_t begin, size_t end) {
     const Step& last = flow_.steps[end - 1];
-    if (last.apply) return;
-    const auto frames = OwnFrames(program_.call(last.call));
+    if (PlaceCall(last) == program::kNoId) return;
+    const auto frames = OwnFrames(program_.call(PlaceCall(last)));
     if (depth_ >= frames.size()) return;
     const std::vector<std::string>& targets = frames[depth_]->targets;
     if (targets.empty()) return;
@@ -143,6 +138,15 @@ class Grouper {
 };
 
 }  // namespace
+
+std::vector<const Frame*> OwnFrames(const Call& call) {
+  std::vector<const Frame*> out;
+  for (const Frame& frame : call.frames) {
+    if (IsTorchFile(frame.file)) break;
+    out.push_back(&frame);
+  }
+  return out;
+}
 
 bool IsTorchFile(const std::string& file) {
   return absl::StrContains(file, "/torch/nn/") || absl::StrContains(file, "-packages/torch/");

@@ -28,6 +28,7 @@ struct Flow {
   std::vector<std::vector<std::string>> targets;
   std::map<program::ValueId, std::vector<size_t>> uses;  // step indices; steps.size() stands for return
   std::map<program::ValueId, size_t> producer;
+  bool fold_all_returns = false;  // the results are wanted as expressions
   // Values of a loop's last iteration, under which calls after the loop know them -> iteration 0's.
   std::map<program::ValueId, program::ValueId> renamed;
 
@@ -42,6 +43,9 @@ struct Flow {
 };
 
 Flow MakeFlow(const program::Program& program, const Function& function);
+
+// The frames of a call that are the author's, outermost first: up to the first of torch's own.
+std::vector<const program::Frame*> OwnFrames(const program::Call& call);
 
 // Frames of torch's own Python files say nothing about the source.
 bool IsTorchFile(const std::string& file);

@@ -46,16 +46,31 @@ class Folder {
     if (consumer == flow_.steps.size()) return FoldsIntoReturn(i);
     if (flow_.statement[i] >= 0 && flow_.statement[i] == flow_.statement[consumer]) return true;
     const Step& reader = flow_.steps[consumer];
-    if (step.apply && !reader.apply) return applies_[RootOf(consumer)] < 2;
-    if (step.apply) return folding_.into[consumer] != Folding::kStatement && applies_[RootOf(consumer)] < 2;
-    if (!flow_.targets[i].empty()) return reader.apply && IsSliceOfAttribute(i);
+    if (!flow_.targets[i].empty()) return reader.apply && !step.apply && IsSliceOfAttribute(i);
+    if (step.apply && applies_[RootOf(consumer)] >= 4) return false;
+    if (step.apply && !IsNext(i, RootOf(consumer))) return false;
+    if (step.apply && reader.apply) return FeedsCompute(consumer);
     return true;
   }
 
-  bool FoldsIntoReturn(size_t i) const {
-    if (flow_.returns.size() != 1) return false;
-    const bool only = std::none_of(flow_.targets.begin(), flow_.targets.end(), [](const auto& t) { return !t.empty(); });
-    return only || flow_.targets[i].empty() || flow_.steps.size() == 1;
+  bool FoldsIntoReturn(size_t i) const { return flow_.fold_all_returns || (flow_.returns.size() == 1 && i + 1 == flow_.steps.size()); }
+
+  // Nothing but parts of the same statement stands between.
+  bool IsNext(size_t i, size_t root) const {
+    for (size_t k = i + 1; k < root && k < flow_.steps.size(); ++k) {
+      if (RootOf(k) != root) return false;
+    }
+    return true;
+  }
+
+  // x + self.attn(self.norm(x)), F.relu(self.bn(self.conv(x))): an operator takes the application as operand.
+  bool FeedsCompute(size_t i) const {
+    static const std::set<std::string> kShapes = {"view", "reshape", "flatten", "transpose", "permute", "contiguous",
+                                                  "squeeze", "unsqueeze", "select", "slice", "expand"};
+    for (size_t k = folding_.into[i]; k < flow_.steps.size(); k = folding_.into[k]) {
+      if (!flow_.steps[k].apply) return kShapes.count(program::OperatorName(program_.call(flow_.steps[k].call).op)) == 0;
+    }
+    return false;
   }
 
   // self.mask[:T] as an argument.

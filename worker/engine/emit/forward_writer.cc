@@ -123,17 +123,22 @@ class Attempt {
   std::vector<std::string> WantedNames(size_t i, size_t position) const {
     std::vector<std::string> wanted;
     const Step& step = flow_.steps[i];
-    if (position < flow_.targets[i].size()) wanted.push_back(flow_.targets[i][position]);
-    if (step.apply && position < step.apply->names.size() && !step.apply->names[position].empty()) {
-      wanted.push_back(step.apply->names[position]);
+    if (function_.follow_first && position == 0) {
+      const auto reads = VariablesOf(i);
+      if (!reads.empty() && !LiveAfter(reads[0], i) && parameter_names_.count(names_.at(reads[0])) > 0) {
+        wanted.push_back(names_.at(reads[0]));
+      }
     }
+    if (position < flow_.targets[i].size()) wanted.push_back(flow_.targets[i][position]);
     if (step.apply && position == 0) {
       for (const ValueId read : VariablesOf(i)) {
+        const bool same_type = program_.value(read).type.dtype == program_.value(step.apply->outputs[0]).type.dtype;
         const bool main_flow = !LiveAfter(read, i) && (step.apply->hint.empty() || parameter_names_.count(names_.at(read)));
-        if (main_flow) wanted.push_back(names_.at(read));
+        if (main_flow && same_type) wanted.push_back(names_.at(read));
         break;
       }
       if (!step.apply->hint.empty()) wanted.push_back(step.apply->hint);
+      wanted.push_back("x");
     } else if (!step.apply) {
       const auto reads = VariablesOf(i);
       if (!reads.empty() && !LiveAfter(reads[0], i)) wanted.push_back(names_.at(reads[0]));
@@ -236,7 +241,7 @@ class Attempt {
 
   void AddLine(const std::string& text, const std::string& comment, size_t statement) {
     const std::string line = (in_loop_ ? "    " : "") + text;
-    const bool comment_fits = !comment.empty() && line.size() + comment.size() + 12 <= options_.width;
+    const bool comment_fits = !comment.empty() && line.size() + comment.size() + 8 <= options_.width + 8;
     lines_.push_back(comment_fits ? line + comment : line);
     if (line.size() + 8 <= options_.width || !too_wide_.empty()) return;
     for (size_t i = 0; i < flow_.steps.size(); ++i) {
@@ -267,9 +272,7 @@ class Attempt {
       return {Expr{text->second, kAtom}, nullptr, nullptr};
     }
     const program::Value& value = program_.value(id);
-    if (const std::string number = NumberLiteral(value); !number.empty()) {
-      return {Expr{number, number[0] == '-' ? kUnary : kAtom}, nullptr, nullptr};
-    }
+    if (const std::optional<Expr> number = NumberLiteral(value)) return {*number, nullptr, nullptr};
     if (status_.ok()) {
       status_ = absl::InternalError(absl::StrCat("emit: value %", id, " of shape ", ShapeText(value.type.sizes),
                                                  " is read but neither passed in, held nor made; the plan's inputs miss it"));
@@ -346,14 +349,16 @@ class Attempt {
 };
 
 std::string Signature(const Function& function) {
-  std::vector<std::string> names = {"self"};
+  std::vector<std::string> names;
+  if (function.is_method) names.push_back("self");
   for (const auto& parameter : function.parameters) names.push_back(parameter.first);
-  return absl::StrCat("def forward(", absl::StrJoin(names, ", "), "):");
+  return absl::StrCat("def ", function.name, "(", absl::StrJoin(names, ", "), "):");
 }
 
 absl::StatusOr<ForwardBody> Write(const program::Program& program, const Function& function,
                                   const ForwardOptions& options, bool with_return) {
-  const Flow flow = MakeFlow(program, function);
+  Flow flow = MakeFlow(program, function);
+  flow.fold_all_returns = !with_return;
   std::set<size_t> keep;
   for (;;) {
     Attempt attempt(program, function, options, flow, keep);

@@ -26,8 +26,9 @@ struct Apply {
   std::vector<std::string> keywords;      // parallel to inputs, "" where by position; may be empty
   std::vector<program::ValueId> outputs;  // flat
   std::string pattern;                    // unpacking when nested: "$0, ($1, $2)"; "" for plain
-  std::vector<std::string> names;         // the source's own names of the outputs, "" where unknown
-  std::string hint;                       // else a telling name for the first of them
+  // A call whose frames say in which source statement the application stands; kNoId where unknown.
+  program::CallId place = program::kNoId;
+  std::string hint;  // a telling name for the first output, "" for none
 };
 
 struct Step {
@@ -51,6 +52,12 @@ struct Function {
   // Values that are neither parameters nor made here: "self.weight", "states[0]".
   std::map<program::ValueId, std::string> attributes;
   std::vector<Twin> twins;
+  // Numbers among the arguments of a call that have a name: {call, item of its first list or int} -> text.
+  std::map<std::pair<program::CallId, size_t>, std::string> sizes_said;
+  bool is_method = true;        // has `self`
+  std::string name = "forward";
+  // The parameters have general names (x); what is computed from one that is not read again keeps its name.
+  bool follow_first = false;
 };
 
 }  // namespace strata::emit

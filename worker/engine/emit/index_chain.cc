@@ -51,7 +51,11 @@ std::string SliceText(const Call& call, const SpellingContext& context, int64_t 
   const int64_t step = IntOf(call, "step", 1);
   std::string text = start == 0 ? "" : Bound(call, context, "start", start);
   text += ":";
-  if (end < size) text += Bound(call, context, "end", end);
+  if (end < size) {
+    text += Bound(call, context, "end", end);
+  } else if (end == size && context.size) {
+    text += context.size(call, "end", 0, end);  // a stop that cuts nothing, said where it has a name
+  }
   if (step != 1) absl::StrAppend(&text, ":", step);
   return text;
 }

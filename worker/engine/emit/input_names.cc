@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "worker/engine/emit/flow.h"
@@ -26,6 +27,15 @@ std::string ModuleArgument(const program::Invocation& invocation, ValueId id) {
   return "";
 }
 
+// The name that a module around the node gives it.
+std::string EnclosingArgument(const program::Program& program, program::InvocationId scope, ValueId id) {
+  for (; scope != kNoId; scope = program.invocations.at(static_cast<size_t>(scope)).parent) {
+    const std::string name = ModuleArgument(program.invocations.at(static_cast<size_t>(scope)), id);
+    if (!name.empty() && name != "input") return name;
+  }
+  return "";
+}
+
 // The argument's name in the schema of a lone operator.
 std::string SchemaArgument(const program::Call& call, ValueId id) {
   static const std::map<std::string, std::string> kTidy = {
@@ -39,6 +49,22 @@ std::string SchemaArgument(const program::Call& call, ValueId id) {
   return "";
 }
 
+bool IsView(const std::string& name) {
+  static const std::set<std::string> kViews = {"slice", "select", "view", "reshape", "unsqueeze", "squeeze", "expand", "transpose", "alias"};
+  return kViews.count(name) > 0;
+}
+
+// The attribute that the value is a view of: cos of self.cos[:T].
+const program::Value* AttributeBehind(const program::Program& program, ValueId id) {
+  const program::Value* value = &program.value(id);
+  while (value->kind == program::ValueKind::kResult && value->producer != kNoId) {
+    const program::Call& call = program.call(value->producer);
+    if (!IsView(program::OperatorName(call.op)) || call.args[0].value.kind != program::Argument::Kind::kValue) return nullptr;
+    value = &program.value(call.args[0].value.value);
+  }
+  return value->paths.empty() || value->kind == program::ValueKind::kInput ? nullptr : value;
+}
+
 std::string LastComponent(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
 }  // namespace
@@ -50,6 +76,10 @@ std::string SourceName(const program::Program& program, ValueId id) {
     return IsIdentifier(last) ? last : "";
   }
   if (value.kind != program::ValueKind::kResult || value.producer == kNoId) return "";
+  if (const program::Value* attribute = AttributeBehind(program, id)) {
+    const std::string last = LastComponent(attribute->paths[0]);
+    return IsIdentifier(last) ? last : "";
+  }
   const program::Call& call = program.call(value.producer);
   for (auto frame = call.frames.rbegin(); frame != call.frames.rend(); ++frame) {
     if (IsTorchFile(frame->file)) continue;
@@ -73,7 +103,8 @@ std::vector<std::string> InputNames(const plan::Plan& plan, const plan::Node& no
       if (name == "input") name = "x";
     }
     if (name.empty() && node.calls.size() == 1) name = SchemaArgument(program.call(node.calls[0]), node.inputs[i]);
-    if (name.empty() && node.inputs.size() > 1) name = SourceName(program, node.inputs[i]);
+    if (name.empty()) name = EnclosingArgument(program, node.scope, node.inputs[i]);
+    if (name.empty() && i > 0) name = SourceName(program, node.inputs[i]);
     if (name.empty() || !IsIdentifier(name)) name = i == 0 ? "x" : i == 1 ? "y" : i == 2 ? "z" : absl::StrCat("x", i);
     out.push_back(names.Unique(name));
   }

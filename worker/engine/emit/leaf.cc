@@ -80,13 +80,6 @@ std::string MemberName(const std::string& c) {
   return found == kTidy.end() ? name : found->second;
 }
 
-std::string SettingOf(const Module& module, const std::string& name) {
-  for (const program::Setting& setting : module.settings) {
-    if (setting.name == name) return setting.value;
-  }
-  return "";
-}
-
 // The dtype of a module's own floating point weights, "" for float32.
 std::string WeightDtype(const Program& program, const std::vector<std::pair<std::string, ValueId>>& parameters) {
   for (const auto& parameter : parameters) {
@@ -262,7 +255,6 @@ Leaf LeafOfModule(const Program& program, const Module& module) {
       skipped = true;
       continue;
     }
-    if (pool && setting.name == "stride" && setting.value == SettingOf(module, "kernel_size")) continue;
     const bool collapse = spatial || setting.name == "normalized_shape";
     const std::string value = Tidy(collapse ? Collapse(setting.value) : setting.value);
     int64_t number = 0;

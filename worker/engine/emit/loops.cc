@@ -106,6 +106,9 @@ class Roller {
       invariant_.insert(first);
       return carried_.count(first) == 0;
     }
+    const program::Value& a = program_.value(first);
+    const program::Value& b = program_.value(now);
+    if (a.is_wrapped_number && b.is_wrapped_number) return a.type.dtype == b.type.dtype && a.data == b.data;
     if (invariant_.count(first) > 0) return false;
     if (const auto carry = carried_.find(first); carry != carried_.end()) return maps_[k - 1].at(carry->second) == now;
     for (const auto& [original, then] : maps_[k - 1]) {

@@ -43,6 +43,24 @@ std::string PythonFloat(double value) {
   return text.find('.') == std::string::npos ? text + ".0" : text;
 }
 
+Expr PythonNumber(double value) {
+  const std::string plain = PythonFloat(value);
+  const Expr as_it_is{plain, value < 0 ? kUnary : kAtom};
+  // A number that somebody typed has few digits.
+  if (plain.size() < 14 || !std::isfinite(value) || value <= 0) return as_it_is;
+  const auto whole_root = [](double x) {
+    const double n = std::round(x * x);
+    return n >= 2 && n <= 1e6 && std::sqrt(n) == x ? static_cast<int64_t>(n) : 0;
+  };
+  if (const int64_t n = whole_root(value); n > 0) return {absl::StrCat("math.sqrt(", n, ")"), kAtom};
+  if (value == std::sqrt(2.0 / M_PI)) return {"math.sqrt(2.0 / math.pi)", kAtom};
+  const double n = std::round(1.0 / (value * value));
+  if (n >= 2 && n <= 1e6 && 1.0 / std::sqrt(n) == value) {
+    return {absl::StrCat("1.0 / math.sqrt(", static_cast<int64_t>(n), ")"), kProduct};
+  }
+  return as_it_is;
+}
+
 std::string PythonString(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
@@ -87,7 +105,7 @@ std::string ToCamelCase(std::string_view snake) {
       continue;
     }
     out += upper ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : c;
-    upper = std::isdigit(static_cast<unsigned char>(c)) != 0;
+    upper = false;
   }
   return ToIdentifier(out);
 }
@@ -108,7 +126,7 @@ std::string Singular(std::string_view list_name) {
   std::string name(list_name.substr(list_name.rfind('.') + 1));
   if (name.size() > 3 && name.ends_with("ies")) return name.substr(0, name.size() - 3) + "y";
   if (name.size() > 2 && name.ends_with("s") && !name.ends_with("ss")) return name.substr(0, name.size() - 1);
-  return name + "_i";
+  return "layer";
 }
 
 Lines Indented(const Lines& lines, int levels) {

@@ -32,6 +32,7 @@ struct Instance {
   std::string attribute;  // as planned: "blocks.2"
   std::string name;       // "attn", or the list's name
   int64_t index = -1;     // in a list
+  bool in_sequential = false;  // the list is an nn.Sequential
   const Node* node = nullptr;
 };
 
@@ -51,6 +52,7 @@ class Builder {
 
   absl::StatusOr<RefactoredClass> Build(const std::string& class_name, bool tie_inside_children) {
     CollectInstances();
+    FindSequentials();
     NameInstances();
     if (component_.id == 0) {
       DescribeModelInterface(program_, function_);
@@ -84,8 +86,62 @@ class Builder {
                instance.node->owned == child.owned;
       });
       instance_of_[child.id] = static_cast<size_t>(same - instances_.begin());
-      if (same == instances_.end()) instances_.push_back({child.attribute, "", -1, &child});
+      if (same == instances_.end()) instances_.push_back({child.attribute, "", -1, false, &child});
     }
+  }
+
+  // Children that run one after the other where the source has an nn.Sequential stay one.
+  void FindSequentials() {
+    for (size_t i = 0; i < node_.body.size();) {
+      const size_t end = ChainEnd(i);
+      if (end - i >= 2) sequentials_[i] = end;
+      i = std::max(end, i + 1);
+    }
+  }
+
+  // body[begin, end) is a chain through all children below one prefix whose module is a Sequential.
+  size_t ChainEnd(size_t begin) const {
+    if (!node_.body[begin].is_child) return begin;
+    const auto prefix_of = [&](size_t i) {
+      const auto [prefix, index] = SplitIndex(NodeOf(node_.body[i].index).attribute);
+      return index >= 0 ? prefix : std::string();
+    };
+    const std::string prefix = prefix_of(begin);
+    if (prefix.empty() || !IsSequential(prefix)) return begin;
+    size_t end = begin;
+    ValueId flowing = kNoId;
+    std::set<size_t> seen;
+    while (end < node_.body.size() && node_.body[end].is_child && prefix_of(end) == prefix) {
+      const Node& child = NodeOf(node_.body[end].index);
+      if (child.inputs.size() != 1 || child.outputs.size() != 1 || !seen.insert(instance_of_.at(child.id)).second) return begin;
+      if (flowing != kNoId && (child.inputs[0] != flowing || Readers(flowing) != 1)) return begin;
+      flowing = child.outputs[0];
+      ++end;
+    }
+    const auto all = std::count_if(instances_.begin(), instances_.end(), [&](const Instance& instance) {
+      const auto [other, index] = SplitIndex(instance.attribute);
+      return index >= 0 && other == prefix;
+    });
+    return static_cast<size_t>(all) == end - begin ? end : begin;
+  }
+
+  bool IsSequential(const std::string& prefix) const {
+    const auto& scope = program_.modules.at(static_cast<size_t>(program_.invocations.at(static_cast<size_t>(node_.scope)).module));
+    const std::string home = scope.paths.empty() || scope.paths[0].empty() ? "" : scope.paths[0] + ".";
+    return std::any_of(program_.modules.begin(), program_.modules.end(), [&](const program::Module& module) {
+      return module.class_name == "Sequential" &&
+             std::find(module.paths.begin(), module.paths.end(), home + prefix) != module.paths.end();
+    });
+  }
+
+  // How many items of the body, and the result, read the value.
+  int64_t Readers(ValueId id) const {
+    int64_t readers = std::count(node_.outputs.begin(), node_.outputs.end(), id);
+    for (const plan::Item& item : node_.body) {
+      const std::vector<ValueId> reads = item.is_child ? NodeOf(item.index).inputs : program::Reads(program_.call(item.index));
+      readers += std::count(reads.begin(), reads.end(), id);
+    }
+    return readers;
   }
 
   // Elements 0..n-1 of one prefix become a ModuleList; everything else an attribute.
@@ -96,7 +152,18 @@ class Builder {
       if (index >= 0) lists[prefix].insert(index);
     }
     NameScope names;
+    for (const auto& [begin, end] : sequentials_) {
+      const std::string prefix = SplitIndex(NodeOf(node_.body[begin].index).attribute).first;
+      const std::string name = names.Unique(ToIdentifier(absl::StrReplaceAll(prefix, {{".", "_"}})));
+      for (size_t i = begin; i < end; ++i) {
+        Instance& instance = instances_[instance_of_.at(node_.body[i].index)];
+        instance.name = name;
+        instance.index = static_cast<int64_t>(i - begin);
+        instance.in_sequential = true;
+      }
+    }
     for (const Instance& instance : instances_) {
+      if (instance.in_sequential) continue;
       const auto [prefix, index] = SplitIndex(instance.attribute);
       const auto list = lists.find(prefix);
       const bool whole = index >= 0 && list->second.size() > 1 && *list->second.rbegin() + 1 == static_cast<int64_t>(list->second.size());
@@ -105,6 +172,7 @@ class Builder {
       list_sizes_[prefix] = static_cast<int64_t>(list->second.size());
     }
     for (Instance& instance : instances_) {
+      if (instance.in_sequential) continue;
       const auto [prefix, index] = SplitIndex(instance.attribute);
       if (const auto list = list_names_.find(prefix); index >= 0 && list != list_names_.end()) {
         instance.name = list->second;
@@ -153,12 +221,12 @@ class Builder {
       if (instance.index < 0) {
         out_.text.init.push_back(absl::StrCat("self.", instance.name, " = ", class_name, "()"));
       } else if (lists.insert(instance.name).second) {
-        WriteList(instance.name);
+        WriteList(instance.name, instance.in_sequential);
       }
     }
   }
 
-  void WriteList(const std::string& list) {
+  void WriteList(const std::string& list, bool sequential) {
     std::map<int64_t, std::string> by_index;
     for (const Instance& instance : instances_) {
       if (instance.index >= 0 && instance.name == list) {
@@ -168,7 +236,9 @@ class Builder {
     std::vector<std::string> items;
     for (const auto& element : by_index) items.push_back(element.second);
     const bool equal = std::all_of(items.begin(), items.end(), [&](const std::string& item) { return item == items[0]; });
-    if (equal) {
+    if (sequential) {
+      Append(out_.text.init, WrapList(absl::StrCat("self.", list, " = nn.Sequential("), items, ")", 92));
+    } else if (equal) {
       out_.text.init.push_back(absl::StrCat("self.", list, " = nn.ModuleList(", items[0], " for _ in range(", items.size(), "))"));
     } else {
       Append(out_.text.init, WrapList(absl::StrCat("self.", list, " = nn.ModuleList(["), items, "])", 92));
@@ -176,8 +246,20 @@ class Builder {
   }
 
   void AddSteps() {
-    for (const plan::Item& item : node_.body) {
+    for (size_t i = 0; i < node_.body.size(); ++i) {
+      const plan::Item& item = node_.body[i];
       Step step;
+      if (const auto chain = sequentials_.find(i); chain != sequentials_.end()) {
+        const Node& first = NodeOf(item.index);
+        Apply apply;
+        apply.callee = "self." + instances_[instance_of_.at(first.id)].name;
+        apply.inputs = first.inputs;
+        apply.outputs = NodeOf(node_.body[chain->second - 1].index).outputs;
+        step.apply = std::move(apply);
+        function_.steps.push_back(step);
+        i = chain->second - 1;
+        continue;
+      }
       if (!item.is_child) {
         step.call = item.index;
         function_.steps.push_back(step);
@@ -196,21 +278,18 @@ class Builder {
         apply.list_size = list_sizes_.at(SplitIndex(instance.attribute).first);
         apply.element = Singular(instance.name);
       }
-      NameOutputs(child, instance, apply);
+      apply.place = PlaceOf(child);
+      apply.hint = ResultHint(instance.name);
       step.apply = std::move(apply);
       function_.steps.push_back(step);
     }
   }
 
-  // The source's own variables, where the child's last operators stand in the parent's forward.
-  void NameOutputs(const Node& child, const Instance& instance, Apply& apply) const {
-    for (const ValueId id : child.outputs) {
-      const program::Value& value = program_.value(id);
-      const bool inline_made = child.form == plan::NodeForm::kSlice && value.producer != kNoId &&
-                               program_.call(value.producer).scope == node_.scope;
-      apply.names.push_back(inline_made ? SourceName(program_, id) : "");
-    }
-    apply.hint = ResultHint(instance.name);
+  // A child whose last operator stands in the parent's own forward.
+  program::CallId PlaceOf(const Node& child) const {
+    if (child.form != plan::NodeForm::kSlice || child.calls.empty()) return kNoId;
+    const program::CallId last = child.calls.back();
+    return program_.call(last).scope == node_.scope ? last : kNoId;
   }
 
   void CollectState() {
@@ -254,11 +333,47 @@ class Builder {
   const Slice slice_;
   std::vector<Instance> instances_;
   std::map<plan::NodeId, size_t> instance_of_;
+  std::map<size_t, size_t> sequentials_;  // body items [begin, end)
   std::map<std::string, std::string> list_names_;  // planned prefix -> attribute
   std::map<std::string, int64_t> list_sizes_;
   Function function_;
   RefactoredClass out_;
 };
+
+// What it is called as a class: torch.nn's or the author's own name, else its operation.
+std::string OperationClass(const Plan& plan, plan::ComponentId id) {
+  const Component& component = plan.components.at(static_cast<size_t>(id));
+  const Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
+  if (node.form == plan::NodeForm::kModule) {
+    const auto& invocation = plan.program.invocations.at(static_cast<size_t>(node.scope));
+    const auto& module = plan.program.modules.at(static_cast<size_t>(invocation.module));
+    if (!module.is_container && !module.class_name.empty()) return ToIdentifier(module.class_name);
+  }
+  static const std::map<std::string, std::string> kTorch = {
+      {"relu", "ReLU"}, {"relu6", "ReLU6"}, {"leaky_relu", "LeakyReLU"}, {"gelu", "GELU"},         {"silu", "SiLU"},
+      {"elu", "ELU"},   {"selu", "SELU"},   {"rms_norm", "RMSNorm"},     {"layer_norm", "LayerNorm"}};
+  const auto known = kTorch.find(node.operation);
+  if (known != kTorch.end()) return known->second;
+  return ToCamelCase(node.operation.empty() ? component.stem : node.operation);
+}
+
+// With what tells it from its brothers: the stem without the dtype; a stem of many numbers gives way to the
+// one attribute that the component has everywhere.
+std::string ShapedClass(const Plan& plan, plan::ComponentId id) {
+  static const std::set<std::string> kDtypes = {"fp64", "fp32", "fp16", "bf16", "i64", "i32",
+                                                "i16",  "i8",   "u8",   "bool", "c64", "c128"};
+  const Component& component = plan.components.at(static_cast<size_t>(id));
+  std::set<std::string> attributes;
+  for (const plan::NodeId n : component.nodes) {
+    const std::string& path = plan.nodes.at(static_cast<size_t>(n)).attribute;
+    attributes.insert(path.substr(path.rfind('.') + 1));
+  }
+  const std::string lone = attributes.size() == 1 ? *attributes.begin() : "";
+  if (component.stem.size() > 28 && IsIdentifier(lone)) return ToCamelCase(lone);
+  std::vector<std::string> parts = absl::StrSplit(component.stem, '_');
+  while (parts.size() > 1 && kDtypes.count(parts.back()) > 0) parts.pop_back();
+  return ToCamelCase(absl::StrJoin(parts, "_"));
+}
 
 std::string OutputPattern(const Tree& tree, std::vector<ValueId>& values, bool top) {
   std::vector<std::string> items;
@@ -314,22 +429,15 @@ absl::StatusOr<RefactoredClass> BuildRefactored(const Plan& plan, plan::Componen
 }
 
 std::map<plan::ComponentId, std::string> ClassNames(const Plan& plan, const std::vector<plan::ComponentId>& ids) {
-  static const std::set<std::string> kDtypes = {"fp64", "fp32", "fp16", "bf16", "i64", "i32",
-                                                "i16",  "i8",   "u8",   "bool", "c64", "c128"};
   std::map<plan::ComponentId, std::string> names;
-  std::map<std::string, int> shortened;
-  const auto short_name = [&](plan::ComponentId id) {
-    std::vector<std::string> parts = absl::StrSplit(plan.components.at(static_cast<size_t>(id)).stem, '_');
-    while (parts.size() > 1 && kDtypes.count(parts.back()) > 0) parts.pop_back();
-    return ToCamelCase(absl::StrJoin(parts, "_"));
-  };
-  for (const plan::ComponentId id : ids) ++shortened[short_name(id)];
+  std::map<std::string, int> by_operation;
+  for (const plan::ComponentId id : ids) ++by_operation[OperationClass(plan, id)];
   NameScope taken;
   for (const char* word : {"Model", "RefactoredModel", "ComposedModel", "Path"}) taken.Reserve(word);
   for (const plan::ComponentId id : ids) {
-    const std::string name = short_name(id);
-    const bool alone = shortened[name] == 1;
-    names[id] = taken.Unique(alone ? name : ToCamelCase(plan.components.at(static_cast<size_t>(id)).stem));
+    std::string name = OperationClass(plan, id);
+    if (by_operation[name] > 1) name = ShapedClass(plan, id);
+    names[id] = taken.Unique(name);
   }
   return names;
 }

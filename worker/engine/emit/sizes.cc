@@ -132,6 +132,10 @@ std::string SizeNames::Use(const Dimension& dimension) {
 }
 
 std::string SizeNames::Say(const Call& call, const std::string& argument, size_t item, int64_t value) {
+  if (argument == "size" || argument == "shape" || argument == "split_size") {
+    const auto said = function_.sizes_said.find({call.id, item});
+    if (said != function_.sizes_said.end()) return said->second;
+  }
   const bool varies = VariesInTwins(call, argument, item, value);
   if (!varies && !WantsName(call, argument, item, value)) return "";
   std::vector<std::pair<int, Dimension>> candidates;

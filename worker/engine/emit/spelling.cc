@@ -70,8 +70,9 @@ class Speller {
       case Argument::Kind::kValue: return Value(value.value).text;
       case Argument::Kind::kBool: return value.boolean ? "True" : "False";
       case Argument::Kind::kInt:
-        return argument.name == "reduction" ? PythonString(ReductionName(value.integer)) : absl::StrCat(value.integer);
-      case Argument::Kind::kDouble: return PythonFloat(value.real);
+        if (argument.name == "reduction") return PythonString(ReductionName(value.integer));
+        return argument.name == "split_size" ? Size(argument.name, 0, value.integer) : absl::StrCat(value.integer);
+      case Argument::Kind::kDouble: return PythonNumber(value.real).text;
       case Argument::Kind::kComplex:
         return absl::StrCat("complex(", PythonFloat(value.real), ", ", PythonFloat(value.imag), ")");
       case Argument::Kind::kString: return PythonString(value.text);
@@ -90,8 +91,9 @@ class Speller {
     const bool equal = !items.empty() && std::all_of(items.begin(), items.end(), [&](const Argument& item) {
       return item == items[0] && (item.kind == Argument::Kind::kInt || item.kind == Argument::Kind::kDouble);
     });
-    if (equal && (HasFixedLength(argument) || argument.name == "scale_factors")) return Text(argument, items[0]);
+    if (equal && (HasFixedLength(argument) || argument.name == "scale_factors" || IsSpatial())) return Text(argument, items[0]);
     const bool sizes = IsSizeList(argument);
+    if (sizes && items.size() == 1 && (argument.name == "dim" || argument.name == "dims")) return Text(argument, items[0]);
     std::vector<std::string> texts = sizes ? SizeItems(argument) : std::vector<std::string>();
     if (!sizes) {
       for (const Argument& item : items) texts.push_back(Text(argument, item));
@@ -99,6 +101,12 @@ class Speller {
     const bool tuple = sizes && argument.name != "split_sizes";
     if (!tuple) return absl::StrCat("[", absl::StrJoin(texts, ", "), "]");
     return absl::StrCat("(", absl::StrJoin(texts, ", "), texts.size() == 1 ? ",)" : ")");
+  }
+
+  // One number stands for equal ones in every dimension of the image.
+  bool IsSpatial() const {
+    const std::string name = OperatorName(call_.op);
+    return absl::StrContains(name, "pool") || absl::StrContains(name, "conv");
   }
 
   // Arguments from `first` on: tensors and up to `positional` others by position, what follows a left out
@@ -163,6 +171,13 @@ bool NonDefault(const Call& call, const char* name) {
   return argument != nullptr && !argument->is_default;
 }
 
+Expr NumberOrTensor(const Speller& s, const NamedArgument& argument) {
+  if (argument.value.kind == Argument::Kind::kValue) return s.Value(argument.value.value);
+  if (argument.value.kind == Argument::Kind::kDouble) return PythonNumber(argument.value.real);
+  const std::string text = s.Text(argument, argument.value);
+  return {text, text[0] == '-' ? kUnary : kAtom};
+}
+
 Spelled Infix(const Speller& s, const SpellingRow& row) {
   const Call& call = s.call();
   if (call.args.size() < 2 || NonDefault(call, "alpha") || NonDefault(call, "rounding_mode")) {
@@ -170,19 +185,15 @@ Spelled Infix(const Speller& s, const SpellingRow& row) {
   }
   const Argument& left = call.args[0].value;
   const Argument& right = call.args[1].value;
-  const auto operand = [&](const NamedArgument& a) {
-    return a.value.kind == Argument::Kind::kValue ? s.Value(a.value.value) : Expr{s.Text(a, a.value), kAtom};
-  };
-  Expr b = operand(call.args[1]);
-  if (!b.text.empty() && b.text[0] == '-') b.precedence = std::min(b.precedence, kUnary);
+  const Expr b = NumberOrTensor(s, call.args[1]);
   if (row.name == "*" && left.kind == Argument::Kind::kValue) {
     const Spelled first = s.context().operand(left.value);
     const bool number = right.kind != Argument::Kind::kValue || s.Type(right.value).is_wrapped_number;
     if (first.reciprocal_of && number) {
-      return Plain(absl::StrCat(b.text, " / ", Operand(*first.reciprocal_of, kProduct + 1)), kProduct);
+      return Plain(absl::StrCat(Operand(b, kProduct), " / ", Operand(*first.reciprocal_of, kProduct + 1)), kProduct);
     }
   }
-  const Expr a = operand(call.args[0]);
+  const Expr a = NumberOrTensor(s, call.args[0]);
   // Comparisons chain in Python; the right operand of equal precedence needs brackets.
   const int left_precedence = row.precedence == kCompare ? kCompare + 1 : row.precedence;
   return Plain(absl::StrCat(Operand(a, left_precedence), " ", row.name, " ", Operand(b, row.precedence + 1)),
@@ -191,11 +202,16 @@ Spelled Infix(const Speller& s, const SpellingRow& row) {
 
 Spelled Rsub(const Speller& s) {
   if (NonDefault(s.call(), "alpha")) return s.Function("torch.rsub", 1);
-  const NamedArgument& other = s.call().args[1];
-  const Expr a = other.value.kind == Argument::Kind::kValue ? s.Value(other.value.value)
-                                                            : Expr{s.Text(other, other.value), kAtom};
+  const Expr a = NumberOrTensor(s, s.call().args[1]);
   const Expr b = s.Value(s.call().args[0].value.value);
   return Plain(absl::StrCat(Operand(a, kSum), " - ", Operand(b, kSum + 1)), kSum);
+}
+
+// 2 ** x
+Spelled PowerOfNumber(const Speller& s) {
+  const NamedArgument& base = s.call().args[0];
+  const Expr exponent = s.Value(s.call().args[1].value.value);
+  return Plain(absl::StrCat(s.Text(base, base.value), " ** ", Operand(exponent, kAtom)), kPower);
 }
 
 Spelled Reciprocal(const Speller& s) {
@@ -361,20 +377,21 @@ const NamedArgument* FindArgument(const Call& call, const std::string& name) {
   return nullptr;
 }
 
-std::string NumberLiteral(const program::Value& value) {
-  if (!value.is_wrapped_number || value.data.empty()) return "";
+std::optional<Expr> NumberLiteral(const program::Value& value) {
+  if (!value.is_wrapped_number || value.data.empty()) return std::nullopt;
   const auto read = [&]<typename T>(T) {
     T out{};
     std::memcpy(&out, value.data.data(), std::min(sizeof out, value.data.size()));
     return out;
   };
+  const auto integer = [](int64_t number) { return Expr{absl::StrCat(number), number < 0 ? kUnary : kAtom}; };
   switch (value.type.dtype) {
-    case DType::kFloat64: return PythonFloat(read(double{}));
-    case DType::kFloat32: return PythonFloat(static_cast<double>(read(float{})));
-    case DType::kInt64: return absl::StrCat(read(int64_t{}));
-    case DType::kInt32: return absl::StrCat(read(int32_t{}));
-    case DType::kBool: return read(uint8_t{}) != 0 ? "True" : "False";
-    default: return "";
+    case DType::kFloat64: return PythonNumber(read(double{}));
+    case DType::kFloat32: return PythonNumber(static_cast<double>(read(float{})));
+    case DType::kInt64: return integer(read(int64_t{}));
+    case DType::kInt32: return integer(read(int32_t{}));
+    case DType::kBool: return Expr{read(uint8_t{}) != 0 ? "True" : "False", kAtom};
+    default: return std::nullopt;
   }
 }
 
@@ -423,7 +440,7 @@ Spelled Spell(const Call& call, const SpellingContext& context) {
   if (name == "cat" || name == "stack" || name == "hstack" || name == "vstack") return CatOrStack(s, name);
   if (name == "numpy_T" || name == "mT") return Plain(absl::StrCat(s.Receiver(), name == "mT" ? ".mT" : ".T"));
   if (name == "grid_sampler" || name == "scaled_dot_product_attention_math") return SpellAten(call, context);
-  if (name == "pow" && call.overload == "Scalar") return s.Function("torch.pow", 2);
+  if (name == "pow" && call.overload == "Scalar") return PowerOfNumber(s);
   const SpellingRow* row = FindSpelling(name);
   if (row == nullptr) return SpellAten(call, context);
   switch (row->style) {

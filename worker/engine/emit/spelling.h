@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,9 @@ Spelled SpellAten(const program::Call& call, const SpellingContext& context);
 // Returns "" where it is an expression. `self` reads the written tensor by name.
 std::string SpellStatement(const program::Call& call, const SpellingContext& context);
 
-// The Python literal of a tensor that is a wrapped Python number ("2.0", "3", "True"); "" where it is none.
-std::string NumberLiteral(const program::Value& value);
+// A tensor that is a wrapped Python number as Python writes it ("2.0", "3", "math.sqrt(32)"); nullopt where it
+// is none.
+std::optional<Expr> NumberLiteral(const program::Value& value);
 
 // Argument of `call` by schema name, nullptr where it has none.
 const program::NamedArgument* FindArgument(const program::Call& call, const std::string& name);

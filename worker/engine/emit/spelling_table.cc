@@ -20,7 +20,7 @@ narrow 3 contiguous 0 clone 0 detach 0 expand_as 0 view_as 0 reshape_as 0 type_a
 repeat_interleave 1 roll 1 masked_fill 1 mean 1 sum 1 prod 1 amax 1 amin 1 max 1 min 1 argmax 1 argmin 1 any 1 all 1
 std 1 var 1 pow 1 abs 0 square 0 sqrt 0 exp 0 log 0 floor 0 ceil 0 round 0 sign 0 clamp 0 clamp_min 1 clamp_max 1
 cumsum 1 cumprod 1 gather 1 scatter 1 scatter_add 1 index_select 1 index_add 1 topk 1 sort 0 argsort 0 diagonal 0
-tril 1 triu 1 fill 1 logical_not 0 masked_select 0 logsumexp 1 median 1 type_as 0 sum_to_size* 0 conj 0 isnan 0
+fill 1 logical_not 0 masked_select 0 logsumexp 1 median 1 type_as 0 sum_to_size* 0 conj 0 isnan 0
 new_zeros 0 new_ones 0 new_full 1 bernoulli 0 nonzero 0 item 0 numpy_T 0 fmod 0 cross 0 dot 0 softsign 0
 index_copy 1 index_fill 2 masked_scatter 0 take_along_dim 0 rsqrt 0 reciprocal 0
 )";
@@ -49,7 +49,7 @@ log1p log2 logaddexp logaddexp2 logcumsumexp logdet logical_and logical_or logic
 matrix_power max_pool1d_with_indices maximum minimum mm mode msort multinomial mv nan_to_num nanmean nansum
 native_dropout native_group_norm native_layer_norm nextafter outer pdist pinverse polar quantile rad2deg ravel real
 renorm rnn_relu rnn_tanh rot90 searchsorted select_scatter sgn sigmoid signbit sin sinc sinh slice_scatter slogdet
-stack std_mean svd take tan tanh trace trapezoid trapz tril_indices triu_indices trunc vander var_mean vdot
+stack std_mean svd take tan tanh trace trapezoid trapz tril triu tril_indices triu_indices trunc vander var_mean vdot
 view_as_complex view_as_real vstack where xlogy rand_like randn_like randint_like randperm bernoulli poisson
 )";
 

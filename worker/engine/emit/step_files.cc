@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "worker/engine/emit/class_builder.h"
@@ -39,6 +40,10 @@ std::string RefactoredText(const Plan& plan, const Component& parent, const Chil
   for (const std::string& stem : stems) lines.push_back("  - " + stem);
   Append(lines, {"\"\"\"", ""});
   if (refactored.packed) Append(lines, {"import base64"});
+  const Lines& forward = refactored.text.forward;
+  if (absl::StrContains(absl::StrJoin(forward, "\n"), "math.") || absl::StrContains(absl::StrJoin(refactored.text.init, "\n"), "math.")) {
+    lines.push_back("import math");
+  }
   lines.push_back("import sys");
   if (refactored.packed) Append(lines, {"import zlib"});
   Append(lines, {"from pathlib import Path", "", "import torch", "import torch.nn as nn", "",
