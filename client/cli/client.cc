@@ -57,9 +57,15 @@ absl::Status Client::Unary(const std::function<grpc::Status(grpc::ClientContext*
   return FromGrpc(call(&context));
 }
 
+bool Client::Connect(std::chrono::milliseconds patience) {
+  // Not a sleep: a channel makes progress only while somebody waits on it.
+  grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
+  return channel_->WaitForConnected(std::chrono::system_clock::now() + patience);
+}
+
 absl::Status Client::AwaitServer(std::chrono::milliseconds patience) {
   const auto end = Clock::now() + patience;
-  while (!channel_->WaitForConnected(std::chrono::system_clock::now() + std::chrono::milliseconds(50))) {
+  while (!Connect(std::chrono::milliseconds(50))) {
     if (absl::Status health = health_(); !health.ok()) return health;
     if (Interrupted()) return InterruptedStatus();
     if (Clock::now() >= end) return absl::UnavailableError(absl::StrCat("strata-server does not answer at ", address_));
@@ -140,10 +146,12 @@ absl::Status Client::Follow(const Watch& watch) {
     // A stream that stood for a while was a sign of life, events or not.
     if (last_event != before || Clock::now() - began > std::chrono::seconds(2)) last_sign = Clock::now();
     if (Clock::now() - last_sign > watch.patience) return status;
-    for (int i = 0; i < 3; ++i, absl::SleepFor(kTick)) {
+    for (bool connected = false; !connected && Clock::now() - last_sign <= watch.patience;) {
       watch.on_tick();
       if (Interrupted()) return InterruptedStatus();
       if (absl::Status health = health_(); !health.ok()) return health;
+      absl::SleepFor(kTick / 2);
+      connected = Connect(std::chrono::milliseconds(50));
     }
   }
 }

@@ -61,6 +61,8 @@ class Client {
   absl::Status Download(const std::string& decomposition_id, const std::string& dir, bool force);
 
  private:
+  // Dials at once, whatever gRPC's own backoff says.
+  bool Connect(std::chrono::milliseconds patience);
   absl::Status Unary(const std::function<grpc::Status(grpc::ClientContext*)>& call);
   // The stream until it ends, the health fails or an interrupt comes.
   absl::Status WatchOnce(const Watch& watch, uint64_t* last_event);

@@ -16,7 +16,7 @@ constexpr size_t kPieceBytes = size_t{1} << 20;
 constexpr size_t kDigestsPerQuestion = 5000;
 // One attempt; a stream that stands still that long is taken for dead.
 constexpr auto kAttempt = std::chrono::seconds(60);
-constexpr auto kBetween = absl::Milliseconds(200);
+constexpr auto kBetween = std::chrono::milliseconds(200);
 
 bool MayPass(const grpc::Status& status) {
   return status.error_code() == grpc::StatusCode::UNAVAILABLE ||
@@ -40,7 +40,9 @@ absl::Status BlobClient::Repeat(const Patience& patience,
                          std::chrono::duration_cast<std::chrono::microseconds>(std::min<Clock::duration>(left, kAttempt)));
     const grpc::Status status = attempt(&context);
     if (!MayPass(status)) return FromGrpc(status);
-    absl::SleepFor(kBetween);
+    // Not a sleep: a channel makes progress only while somebody waits on it.
+    channel_->WaitForConnected(std::chrono::system_clock::now() + kBetween);
+    absl::SleepFor(absl::Milliseconds(20));
   }
 }
 

@@ -28,7 +28,7 @@ struct Patience {
 
 class BlobClient {
  public:
-  explicit BlobClient(std::shared_ptr<grpc::Channel> channel) : stub_(v1::Worker::NewStub(channel)) {}
+  explicit BlobClient(std::shared_ptr<grpc::Channel> channel) : channel_(channel), stub_(v1::Worker::NewStub(channel)) {}
 
   // An attempt that broke in the middle goes on where it broke.
   absl::Status Get(const std::string& digest, const BlobCache::Sink& sink, const Patience& patience);
@@ -39,6 +39,7 @@ class BlobClient {
   // Calls `attempt` until it succeeds, fails for good, or patience ends.
   absl::Status Repeat(const Patience& patience, const std::function<grpc::Status(grpc::ClientContext*)>& attempt);
 
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Worker::Stub> stub_;
 };
 

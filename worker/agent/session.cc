@@ -27,17 +27,33 @@ std::chrono::milliseconds Jittered(std::chrono::milliseconds pause) {
 }  // namespace
 
 Session::Session(std::shared_ptr<grpc::Channel> channel, v1::Register identity, LeaseBook* book)
-    : stub_(v1::Worker::NewStub(channel)), identity_(std::move(identity)), book_(book) {}
+    : channel_(channel), stub_(v1::Worker::NewStub(channel)), identity_(std::move(identity)), book_(book) {}
 
 void Session::Run() {
   auto pause = kFirstPause;
-  for (;;) {
+  while (!stopping()) {
     if (Connect()) pause = kFirstPause;
-    const auto stopping = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_; };
-    absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping), absl::FromChrono(Jittered(pause)))) return;
+    AwaitServer(Jittered(pause));
     pause = std::min(pause * 2, kLongestPause);
   }
+}
+
+void Session::AwaitServer(std::chrono::milliseconds pause) {
+  const auto end = Clock::now() + pause;
+  grpc::experimental::ChannelResetConnectionBackoff(channel_.get());  // the pauses are ours
+  // Not a sleep: a channel makes progress only while somebody waits on it. A server that is back is met
+  // at once, but not before the shortest pause: it may be one that throws its sessions out.
+  while (!stopping() && Clock::now() < end) {
+    if (channel_->WaitForConnected(std::chrono::system_clock::now() + kFirstPause)) {
+      std::this_thread::sleep_for(kFirstPause);
+      return;
+    }
+  }
+}
+
+bool Session::stopping() {
+  absl::MutexLock lock(&mutex_);
+  return stopping_;
 }
 
 void Session::Stop() {

@@ -34,6 +34,9 @@ class Session {
   using Stream = grpc::ClientReaderWriter<v1::WorkerMessage, v1::ServerMessage>;
   using Clock = std::chrono::steady_clock;
 
+  // Until the channel is connected, `pause` is over or Stop() was called.
+  void AwaitServer(std::chrono::milliseconds pause);
+  bool stopping();
   // One connection, from Register to its end. Returns whether the server had answered.
   bool Connect();
   void Write(Stream* stream, std::chrono::seconds heartbeat);
@@ -42,6 +45,7 @@ class Session {
   // Waits for work of the writer. False: the connection is over.
   bool Await(Clock::time_point until, std::deque<v1::WorkerMessage>* messages);
 
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::Worker::Stub> stub_;
   const v1::Register identity_;
   LeaseBook* const book_;
