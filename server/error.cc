@@ -10,7 +10,8 @@ constexpr char kPayload[] = "strata/error";
 }  // namespace
 
 absl::Status WithDetails(absl::Status status, const ErrorDetails& details) {
-  nlohmann::json json = {{"reason", details.reason}, {"fields", details.fields}, {"metadata", details.metadata}};
+  nlohmann::json json = {
+      {"reason", details.reason}, {"fields", details.fields}, {"metadata", details.metadata}};
   if (details.retry_after) json["retry_ms"] = absl::ToInt64Milliseconds(*details.retry_after);
   const std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   status.SetPayload(kPayload, absl::Cord(text));

@@ -19,15 +19,18 @@ bool IsLoopback(const std::string& host) {
 }
 
 absl::Status CheckSocket(const std::string& path) {
-  if (path.empty()) return absl::InvalidArgumentError("--listen unix: needs a path: unix:/run/strata/server.sock");
+  if (path.empty())
+    return absl::InvalidArgumentError("--listen unix: needs a path: unix:/run/strata/server.sock");
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return absl::InvalidArgumentError(absl::StrCat("--listen: the socket path has ", path.size(), " bytes, a Unix socket's may have at most ",
-                                                   sizeof(sockaddr_un::sun_path) - 1, "; choose a shorter one"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen: the socket path has ", path.size(), " bytes, a Unix socket's may have at most ",
+        sizeof(sockaddr_un::sun_path) - 1, "; choose a shorter one"));
   }
   const auto folder = std::filesystem::absolute(path).parent_path();
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error)) {
-    return absl::InvalidArgumentError(absl::StrCat("--listen: there is no folder ", folder.string(), " for the socket"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen: there is no folder ", folder.string(), " for the socket"));
   }
   return absl::OkStatus();
 }
@@ -42,14 +45,18 @@ absl::Status CheckListenAddress(const std::string& address) {
   if (absl::StartsWith(address, "unix:")) return CheckSocket(SocketPath(address));
   const size_t colon = address.rfind(':');
   int port = 0;
-  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
+  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
+      port > 65535) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--listen '", address, "' is neither unix:PATH nor HOST:PORT; try unix:/tmp/strata.sock or 127.0.0.1:7420"));
+        absl::StrCat("--listen '", address,
+                     "' is neither unix:PATH nor HOST:PORT; try unix:/tmp/strata.sock or 127.0.0.1:7420"));
   }
   if (IsLoopback(address.substr(0, colon))) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("--listen '", address, "' would be reached from other machines, but strata-server knows neither users nor"
-                   " encryption yet: whoever reaches it runs code on its workers. Listen on unix:PATH or 127.0.0.1:PORT, and let"
+      absl::StrCat("--listen '", address,
+                   "' would be reached from other machines, but strata-server knows neither users nor"
+                   " encryption yet: whoever reaches it runs code on its workers. Listen on unix:PATH or "
+                   "127.0.0.1:PORT, and let"
                    " others in through ssh -L or a proxy that authenticates them"));
 }
 

@@ -7,8 +7,8 @@
 
 namespace strata::api {
 
-// OK for unix:PATH, 127.x.x.x:PORT, [::1]:PORT, localhost:PORT. Anything else is InvalidArgument with a sentence
-// that says why and what to do.
+// OK for unix:PATH, 127.x.x.x:PORT, [::1]:PORT, localhost:PORT. Anything else is InvalidArgument with a
+// sentence that says why and what to do.
 absl::Status CheckListenAddress(const std::string& address);
 
 // PATH of "unix:PATH", "" for another address.

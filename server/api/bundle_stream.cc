@@ -23,7 +23,8 @@ v1::BundleStart StartOf(const std::vector<v1::File>& files) {
 // The files' contents one after the other.
 class FileWalk {
  public:
-  FileWalk(const store::BlobStore& blobs, std::vector<v1::File> files) : blobs_(blobs), files_(std::move(files)) {}
+  FileWalk(const store::BlobStore& blobs, std::vector<v1::File> files)
+      : blobs_(blobs), files_(std::move(files)) {}
   const std::vector<v1::File>& files() const { return files_; }
 
   // The next file, opened; nullptr after the last.
@@ -116,7 +117,8 @@ class TarZst : public BundleStream {
       STRATA_ASSIGN_OR_RETURN(const std::string piece, walk_.NextPiece());
       in_file_ = !piece.empty();
       if (!in_file_) return absl::OkStatus();
-      const bool whole = archive_write_data(archive_, piece.data(), piece.size()) == static_cast<la_ssize_t>(piece.size());
+      const bool whole =
+          archive_write_data(archive_, piece.data(), piece.size()) == static_cast<la_ssize_t>(piece.size());
       return Check(whole ? ARCHIVE_OK : ARCHIVE_FATAL);
     }
     STRATA_ASSIGN_OR_RETURN(const v1::File* file, walk_.NextFile());

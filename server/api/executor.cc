@@ -24,7 +24,8 @@ void Executor::Loop() {
     absl::AnyInvocable<void()> work;
     {
       absl::MutexLock lock(&mutex_);
-      const auto wake = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !waiting_.empty(); };
+      const auto wake = [this]()
+                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !waiting_.empty(); };
       mutex_.Await(absl::Condition(&wake));
       if (waiting_.empty()) return;
       work = std::move(waiting_.front());

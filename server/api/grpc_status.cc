@@ -13,12 +13,18 @@ constexpr size_t kMaxMessageBytes = 4096;  // trailers have a limit of their own
 
 const char* ReasonOf(absl::StatusCode code) {
   switch (code) {
-    case absl::StatusCode::kInvalidArgument: return "INVALID_ARGUMENT";
-    case absl::StatusCode::kNotFound: return "NOT_FOUND";
-    case absl::StatusCode::kUnavailable: return "TRY_AGAIN";
-    case absl::StatusCode::kAborted: return "ABORTED";
-    case absl::StatusCode::kCancelled: return "CANCELLED";
-    default: return "INTERNAL";
+    case absl::StatusCode::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case absl::StatusCode::kNotFound:
+      return "NOT_FOUND";
+    case absl::StatusCode::kUnavailable:
+      return "TRY_AGAIN";
+    case absl::StatusCode::kAborted:
+      return "ABORTED";
+    case absl::StatusCode::kCancelled:
+      return "CANCELLED";
+    default:
+      return "INTERNAL";
   }
 }
 
@@ -35,7 +41,8 @@ google::rpc::RetryInfo RetryAfter(absl::Duration duration) {
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   ErrorDetails details = DetailsOf(status);
-  if (status.code() == absl::StatusCode::kUnavailable && !details.retry_after) details.retry_after = absl::Seconds(1);
+  if (status.code() == absl::StatusCode::kUnavailable && !details.retry_after)
+    details.retry_after = absl::Seconds(1);
   google::rpc::Status rpc;
   rpc.set_code(static_cast<int>(status.code()));
   rpc.set_message(std::string(status.message().substr(0, kMaxMessageBytes)));

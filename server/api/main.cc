@@ -35,14 +35,19 @@ int main(int argc, char** argv) {
   std::string log_level = "info";
   int lease_seconds = 30;
   int task_seconds = 7200;
-  app.add_option("--listen", listen, "unix:PATH or a loopback HOST:PORT; port 0 finds a free one")->capture_default_str();
-  app.add_option("--data-dir", data_dir, "folder of the database and the stored files; made if missing")->capture_default_str();
+  app.add_option("--listen", listen, "unix:PATH or a loopback HOST:PORT; port 0 finds a free one")
+      ->capture_default_str();
+  app.add_option("--data-dir", data_dir, "folder of the database and the stored files; made if missing")
+      ->capture_default_str();
   app.add_option("--log-level", log_level, "what goes to stderr")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))->capture_default_str();
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
   app.add_option("--lease-seconds", lease_seconds, "a worker not heard of for so long has lost its tasks")
-      ->check(CLI::Range(3, 3600))->capture_default_str();
+      ->check(CLI::Range(3, 3600))
+      ->capture_default_str();
   app.add_option("--task-seconds", task_seconds, "the longest that one task may run")
-      ->check(CLI::Range(10, 7 * 86400))->capture_default_str();
+      ->check(CLI::Range(10, 7 * 86400))
+      ->capture_default_str();
   app.set_version_flag("--version", STRATA_VERSION);
   try {
     app.parse(argc, argv);
@@ -61,8 +66,10 @@ int main(int argc, char** argv) {
   options.coordinator.data_dir = data_dir;
   options.coordinator.jobs.lease = absl::Seconds(lease_seconds);
   options.coordinator.jobs.task_deadline = absl::Seconds(task_seconds);
+  options.coordinator.log = [](const std::string& line) { spdlog::info("{}", line); };
   options.coordinator.on_fatal = [](const absl::Status& status) {
-    spdlog::critical("the database can be neither written nor read; stopping: {}", std::string(status.message()));
+    spdlog::critical("the database can be neither written nor read; stopping: {}",
+                     std::string(status.message()));
     spdlog::shutdown();
     _exit(1);
   };

@@ -14,13 +14,15 @@ constexpr size_t kMaxPiece = 2 << 20;
 
 absl::Status CheckPiece(const std::string& data) {
   if (data.size() <= kMaxPiece) return absl::OkStatus();
-  return BadField("CHUNK_TOO_LARGE", "data", absl::StrCat("has ", data.size(), " bytes; at most ", kMaxPiece, " go into one message"));
+  return BadField("CHUNK_TOO_LARGE", "data",
+                  absl::StrCat("has ", data.size(), " bytes; at most ", kMaxPiece, " go into one message"));
 }
 
 absl::Status Mismatch(const std::string& digest, const std::string& got) {
-  return WithDetails(absl::InvalidArgumentError(absl::StrCat("the bytes sent for ", digest, " have SHA-256 ", got,
-                                                             "; they were thrown away, send the file again")),
-                     {.reason = "DIGEST_MISMATCH", .fields = {{"digest", "is not that of the bytes"}}});
+  return WithDetails(
+      absl::InvalidArgumentError(absl::StrCat("the bytes sent for ", digest, " have SHA-256 ", got,
+                                              "; they were thrown away, send the file again")),
+      {.reason = "DIGEST_MISMATCH", .fields = {{"digest", "is not that of the bytes"}}});
 }
 
 class UploadReactor : public grpc::ServerReadReactor<v1::UploadChunk> {
@@ -67,16 +69,19 @@ class UploadReactor : public grpc::ServerReadReactor<v1::UploadChunk> {
 
   absl::Status Append() {
     if (!chunk_.digest().empty() && chunk_.digest() != digest_) {
-      return BadField("ONE_FILE_PER_STREAM", "digest", "differs from that of the first message; open a stream per file");
+      return BadField("ONE_FILE_PER_STREAM", "digest",
+                      "differs from that of the first message; open a stream per file");
     }
     if (absl::Status status = CheckPiece(chunk_.data()); !status.ok()) return status;
     if (chunk_.offset() != file_->size()) {
-      return WithDetails(absl::OutOfRangeError(absl::StrCat("data for offset ", chunk_.offset(), ", but ", file_->size(),
-                                                            " bytes are committed; continue there")),
-                         {.reason = "WRONG_OFFSET", .metadata = {{"committed_bytes", absl::StrCat(file_->size())}}});
+      return WithDetails(
+          absl::OutOfRangeError(absl::StrCat("data for offset ", chunk_.offset(), ", but ", file_->size(),
+                                             " bytes are committed; continue there")),
+          {.reason = "WRONG_OFFSET", .metadata = {{"committed_bytes", absl::StrCat(file_->size())}}});
     }
     if (chunk_.data().size() > size_ - file_->size()) {
-      return BadField("LONGER_THAN_ANNOUNCED", "data", absl::StrCat("goes past the announced ", size_, " bytes"));
+      return BadField("LONGER_THAN_ANNOUNCED", "data",
+                      absl::StrCat("goes past the announced ", size_, " bytes"));
     }
     return file_->Append(chunk_.data());
   }
@@ -136,7 +141,8 @@ class BlobReactor : public grpc::ServerReadReactor<v1::PutBlobChunk> {
     absl::Status status = file_ == nullptr ? Open() : absl::OkStatus();
     if (status.ok()) status = CheckPiece(chunk_.data());
     if (status.ok() && file_->size() + chunk_.data().size() > size_) {
-      status = BadField("LONGER_THAN_ANNOUNCED", "data", absl::StrCat("goes past the announced ", size_, " bytes"));
+      status = BadField("LONGER_THAN_ANNOUNCED", "data",
+                        absl::StrCat("goes past the announced ", size_, " bytes"));
     }
     if (status.ok()) status = file_->Append(chunk_.data());
     if (!status.ok()) return Finish(ToGrpcStatus(status));
@@ -151,7 +157,8 @@ class BlobReactor : public grpc::ServerReadReactor<v1::PutBlobChunk> {
     size_ = chunk_.size_bytes();
     if (absl::Status status = CheckDigest("digest", digest_); !status.ok()) return status;
     if (size_ > kMaxBlobBytes) {
-      return OverLimit("FILE_TOO_LARGE", absl::StrCat("a task's file has ", size_, " bytes; at most ", kMaxBlobBytes, " are stored"));
+      return OverLimit("FILE_TOO_LARGE", absl::StrCat("a task's file has ", size_, " bytes; at most ",
+                                                      kMaxBlobBytes, " are stored"));
     }
     auto file = coordinator_.blobs().NewTemporary();
     if (!file.ok()) return file.status();
@@ -160,15 +167,18 @@ class BlobReactor : public grpc::ServerReadReactor<v1::PutBlobChunk> {
   }
 
   void Complete() {
-    if (file_ == nullptr) return Finish(ToGrpcStatus(BadField("NO_CHUNK", "digest", "the stream ended without a message")));
+    if (file_ == nullptr)
+      return Finish(ToGrpcStatus(BadField("NO_CHUNK", "digest", "the stream ended without a message")));
     if (file_->size() != size_) {
-      return Finish(ToGrpcStatus(absl::AbortedError(absl::StrCat("the stream ended after ", file_->size(), " of ", size_, " bytes"))));
+      return Finish(ToGrpcStatus(absl::AbortedError(
+          absl::StrCat("the stream ended after ", file_->size(), " of ", size_, " bytes"))));
     }
     absl::Status status = file_->Flush();
     const std::string digest = file_->Digest();
     if (status.ok() && digest != digest_) status = Mismatch(digest_, digest);
     if (!status.ok()) return Finish(ToGrpcStatus(status));
-    coordinator_.StoreBlob(file_, digest_, [this](absl::StatusOr<Nothing> stored) { Finish(ToGrpcStatus(stored.status())); });
+    coordinator_.StoreBlob(file_, digest_,
+                           [this](absl::StatusOr<Nothing> stored) { Finish(ToGrpcStatus(stored.status())); });
   }
 
   Coordinator& coordinator_;
@@ -180,10 +190,13 @@ class BlobReactor : public grpc::ServerReadReactor<v1::PutBlobChunk> {
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::UploadChunk>* ReceiveUpload(Coordinator& coordinator, OpenUploads& uploads, v1::Upload* reply) {
+grpc::ServerReadReactor<v1::UploadChunk>* ReceiveUpload(Coordinator& coordinator, OpenUploads& uploads,
+                                                        v1::Upload* reply) {
   return new UploadReactor(coordinator, uploads, reply);
 }
 
-grpc::ServerReadReactor<v1::PutBlobChunk>* ReceiveBlob(Coordinator& coordinator) { return new BlobReactor(coordinator); }
+grpc::ServerReadReactor<v1::PutBlobChunk>* ReceiveBlob(Coordinator& coordinator) {
+  return new BlobReactor(coordinator);
+}
 
 }  // namespace strata::api

@@ -35,7 +35,10 @@ class ProducerReactor : public grpc::ServerWriteReactor<Message> {
 class WatchReactor : public grpc::ServerWriteReactor<v1::Event> {
  public:
   WatchReactor(Coordinator& coordinator, Executor& executor, const v1::WatchDecompositionRequest& request)
-      : coordinator_(coordinator), executor_(executor), job_(request.decomposition_id()), last_(request.after_event()) {
+      : coordinator_(coordinator),
+        executor_(executor),
+        job_(request.decomposition_id()),
+        last_(request.after_event()) {
     // Before the first look, so that nothing falls between.
     subscription_ = coordinator_.events().Subscribe(job_, [this] { Wake(); });
     executor_.Post([this] { Start(); });
@@ -69,7 +72,8 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::Event> {
 
   void Start() {
     if (!job_.empty()) {
-      const auto exists = coordinator_.readers().Do([&](store::Database& db) { return store::CheckJobExists(db, job_); });
+      const auto exists =
+          coordinator_.readers().Do([&](store::Database& db) { return store::CheckJobExists(db, job_); });
       if (!exists.ok()) return End(exists);
     }
     SendOrFetch();
@@ -89,15 +93,17 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::Event> {
         woken_ = false;
       }
       bool ended = false;
-      const auto events = coordinator_.readers().Do([&](store::Database& db) -> absl::StatusOr<std::vector<v1::Event>> {
-        ended = !job_.empty() && store::HasEnded(db, job_);
-        return store::EventsAfter(db, job_, last_, 256);
-      });
+      const auto events =
+          coordinator_.readers().Do([&](store::Database& db) -> absl::StatusOr<std::vector<v1::Event>> {
+            ended = !job_.empty() && store::HasEnded(db, job_);
+            return store::EventsAfter(db, job_, last_, 256);
+          });
       if (!events.ok()) return End(events.status());
       waiting_.assign(events->begin(), events->end());
       if (!waiting_.empty()) continue;
       if (ended) return End(absl::OkStatus());
-      if (coordinator_.events().closed()) return End(absl::UnavailableError("the server is shutting down; watch again"));
+      if (coordinator_.events().closed())
+        return End(absl::UnavailableError("the server is shutting down; watch again"));
       absl::MutexLock lock(&mutex_);
       if (woken_) continue;
       idle_ = true;

@@ -25,7 +25,8 @@ void SetLimits(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // A client that died without a word is found within 40 s; one that pings more often than every 5 s is cut off.
+  // A client that died without a word is found within 40 s; one that pings more often than every 5 s is cut
+  // off.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
@@ -71,10 +72,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   parts->server = builder.BuildAndStart();
   umask(before);
   if (parts->server == nullptr || port == 0) {
-    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen, ": the address is in use or not allowed"));
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.listen, ": the address is in use or not allowed"));
   }
   parts->address = options.listen;
-  if (SocketPath(options.listen).empty()) parts->address = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
+  if (SocketPath(options.listen).empty())
+    parts->address = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
   for (const char* name : {"strata.v1.Strata", "strata.v1.Worker"}) {
     parts->server->GetHealthCheckService()->SetServingStatus(name, true);
   }

@@ -24,7 +24,8 @@ class Server {
   // What clients dial: the address given, with the port that was found for port 0.
   const std::string& address() const;
 
-  // Takes nothing new, lets calls under way end for `grace`, then cancels them. All that was acknowledged is on disk.
+  // Takes nothing new, lets calls under way end for `grace`, then cancels them. All that was acknowledged is
+  // on disk.
   void Stop(absl::Duration grace);
 
  private:

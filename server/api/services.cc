@@ -25,7 +25,8 @@ constexpr int kMaxAskedDigests = 10000;
 // Answers from the rows, in this thread.
 template <typename Reply, typename Read>
 Unary* Answer(Coordinator& coordinator, CallbackServerContext* context, Reply* reply, Read read) {
-  auto result = coordinator.readers().Do([&](store::Database& db) -> absl::StatusOr<Reply> { return read(db); });
+  auto result =
+      coordinator.readers().Do([&](store::Database& db) -> absl::StatusOr<Reply> { return read(db); });
   if (result.ok()) *reply = *std::move(result);
   Unary* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(result.status()));
@@ -48,9 +49,11 @@ Producer<Message> Failing(const absl::Status& status) {
 
 class StrataService : public v1::Strata::CallbackService {
  public:
-  StrataService(Coordinator& coordinator, Executor& executor) : coordinator_(coordinator), executor_(executor) {}
+  StrataService(Coordinator& coordinator, Executor& executor)
+      : coordinator_(coordinator), executor_(executor) {}
 
-  Unary* StartUpload(CallbackServerContext* context, const v1::StartUploadRequest* request, v1::Upload* reply) override {
+  Unary* StartUpload(CallbackServerContext* context, const v1::StartUploadRequest* request,
+                     v1::Upload* reply) override {
     Unary* reactor = context->DefaultReactor();
     coordinator_.StartUpload(*request, Later(reactor, reply));
     return reactor;
@@ -69,17 +72,19 @@ class StrataService : public v1::Strata::CallbackService {
 
   Unary* GetDecomposition(CallbackServerContext* context, const v1::GetDecompositionRequest* request,
                           v1::Decomposition* reply) override {
-    return Answer(coordinator_, context, reply,
-                  [&](store::Database& db) { return store::GetDecomposition(db, request->decomposition_id()); });
+    return Answer(coordinator_, context, reply, [&](store::Database& db) {
+      return store::GetDecomposition(db, request->decomposition_id());
+    });
   }
 
   Unary* ListDecompositions(CallbackServerContext* context, const v1::ListDecompositionsRequest* request,
                             v1::ListDecompositionsResponse* reply) override {
-    return Answer(coordinator_, context, reply, [&](store::Database& db) { return store::ListDecompositions(db, *request); });
+    return Answer(coordinator_, context, reply,
+                  [&](store::Database& db) { return store::ListDecompositions(db, *request); });
   }
 
-  grpc::ServerWriteReactor<v1::Event>* WatchDecomposition(CallbackServerContext*,
-                                                          const v1::WatchDecompositionRequest* request) override {
+  grpc::ServerWriteReactor<v1::Event>* WatchDecomposition(
+      CallbackServerContext*, const v1::WatchDecompositionRequest* request) override {
     return SendEvents(coordinator_, executor_, *request);
   }
 
@@ -97,12 +102,14 @@ class StrataService : public v1::Strata::CallbackService {
     return reactor;
   }
 
-  Unary* GetTree(CallbackServerContext* context, const v1::GetTreeRequest* request, v1::Tree* reply) override {
+  Unary* GetTree(CallbackServerContext* context, const v1::GetTreeRequest* request,
+                 v1::Tree* reply) override {
     return Answer(coordinator_, context, reply,
                   [&](store::Database& db) { return store::GetTree(db, request->decomposition_id()); });
   }
 
-  Unary* ListSteps(CallbackServerContext* context, const v1::ListStepsRequest* request, v1::ListStepsResponse* reply) override {
+  Unary* ListSteps(CallbackServerContext* context, const v1::ListStepsRequest* request,
+                   v1::ListStepsResponse* reply) override {
     return Answer(coordinator_, context, reply,
                   [&](store::Database& db) { return store::ListSteps(db, request->decomposition_id()); });
   }
@@ -121,36 +128,43 @@ class StrataService : public v1::Strata::CallbackService {
 
   Unary* ListLogEntries(CallbackServerContext* context, const v1::ListLogEntriesRequest* request,
                         v1::ListLogEntriesResponse* reply) override {
-    return Answer(coordinator_, context, reply, [&](store::Database& db) { return store::ListLogEntries(db, *request); });
+    return Answer(coordinator_, context, reply,
+                  [&](store::Database& db) { return store::ListLogEntries(db, *request); });
   }
 
   Unary* GetJobLogs(CallbackServerContext* context, const v1::GetJobLogsRequest* request,
                     v1::GetJobLogsResponse* reply) override {
-    return Answer(coordinator_, context, reply, [&](store::Database& db) { return store::GetJobLogs(db, *request); });
+    return Answer(coordinator_, context, reply,
+                  [&](store::Database& db) { return store::GetJobLogs(db, *request); });
   }
 
-  Unary* GetCoverage(CallbackServerContext* context, const v1::GetCoverageRequest* request, v1::Coverage* reply) override {
+  Unary* GetCoverage(CallbackServerContext* context, const v1::GetCoverageRequest* request,
+                     v1::Coverage* reply) override {
     return Answer(coordinator_, context, reply, [&](store::Database& db) {
       return store::GetCoverage(db, request->decomposition_id(), request->step());
     });
   }
 
-  grpc::ServerWriteReactor<v1::BundleChunk>* DownloadBundle(CallbackServerContext*,
-                                                            const v1::DownloadBundleRequest* request) override {
-    auto files = coordinator_.readers().Do([&](store::Database& db) { return store::BundleFiles(db, *request); });
+  grpc::ServerWriteReactor<v1::BundleChunk>* DownloadBundle(
+      CallbackServerContext*, const v1::DownloadBundleRequest* request) override {
+    auto files =
+        coordinator_.readers().Do([&](store::Database& db) { return store::BundleFiles(db, *request); });
     if (!files.ok()) return SendBundle(Failing<v1::BundleChunk>(files.status()));
     const bool tar = request->format() == v1::BUNDLE_FORMAT_TAR_ZST;
-    std::shared_ptr<BundleStream> stream =
-        tar ? StreamTarZst(coordinator_.blobs(), *std::move(files)) : StreamFiles(coordinator_.blobs(), *std::move(files));
+    std::shared_ptr<BundleStream> stream = tar ? StreamTarZst(coordinator_.blobs(), *std::move(files))
+                                               : StreamFiles(coordinator_.blobs(), *std::move(files));
     return SendBundle([stream](v1::BundleChunk* chunk) { return stream->Next(chunk); });
   }
 
-  Unary* ListWorkers(CallbackServerContext* context, const v1::ListWorkersRequest*, v1::ListWorkersResponse* reply) override {
-    return Answer(coordinator_, context, reply, [&](store::Database& db) -> absl::StatusOr<v1::ListWorkersResponse> {
-      v1::ListWorkersResponse response;
-      for (v1::WorkerInfo& worker : store::ListWorkers(db)) *response.add_workers() = std::move(worker);
-      return response;
-    });
+  Unary* ListWorkers(CallbackServerContext* context, const v1::ListWorkersRequest*,
+                     v1::ListWorkersResponse* reply) override {
+    return Answer(coordinator_, context, reply,
+                  [&](store::Database& db) -> absl::StatusOr<v1::ListWorkersResponse> {
+                    v1::ListWorkersResponse response;
+                    for (v1::WorkerInfo& worker : store::ListWorkers(db))
+                      *response.add_workers() = std::move(worker);
+                    return response;
+                  });
   }
 
  private:
@@ -169,26 +183,30 @@ class WorkerService : public v1::Worker::CallbackService {
 
   Unary* FindMissingBlobs(CallbackServerContext* context, const v1::FindMissingBlobsRequest* request,
                           v1::FindMissingBlobsResponse* reply) override {
-    return Answer(coordinator_, context, reply, [&](store::Database& db) -> absl::StatusOr<v1::FindMissingBlobsResponse> {
-      if (request->digests_size() > kMaxAskedDigests) {
-        return BadField("TOO_MANY_DIGESTS", "digests", absl::StrCat("at most ", kMaxAskedDigests, " in one request"));
-      }
-      for (const std::string& digest : request->digests()) {
-        if (absl::Status status = CheckDigest("digests", digest); !status.ok()) return status;
-      }
-      v1::FindMissingBlobsResponse response;
-      for (const auto& digest : store::MissingBlobs(db, {request->digests().begin(), request->digests().end()})) {
-        response.add_digests(digest);
-      }
-      return response;
-    });
+    return Answer(coordinator_, context, reply,
+                  [&](store::Database& db) -> absl::StatusOr<v1::FindMissingBlobsResponse> {
+                    if (request->digests_size() > kMaxAskedDigests) {
+                      return BadField("TOO_MANY_DIGESTS", "digests",
+                                      absl::StrCat("at most ", kMaxAskedDigests, " in one request"));
+                    }
+                    for (const std::string& digest : request->digests()) {
+                      if (absl::Status status = CheckDigest("digests", digest); !status.ok()) return status;
+                    }
+                    v1::FindMissingBlobsResponse response;
+                    for (const auto& digest :
+                         store::MissingBlobs(db, {request->digests().begin(), request->digests().end()})) {
+                      response.add_digests(digest);
+                    }
+                    return response;
+                  });
   }
 
   grpc::ServerReadReactor<v1::PutBlobChunk>* PutBlob(CallbackServerContext*, v1::PutBlobResponse*) override {
     return ReceiveBlob(coordinator_);
   }
 
-  grpc::ServerWriteReactor<v1::GetBlobChunk>* GetBlob(CallbackServerContext*, const v1::GetBlobRequest* request) override {
+  grpc::ServerWriteReactor<v1::GetBlobChunk>* GetBlob(CallbackServerContext*,
+                                                      const v1::GetBlobRequest* request) override {
     absl::Status status = CheckDigest("digest", request->digest());
     auto file = status.ok() ? coordinator_.blobs().OpenBlob(request->digest()) : status;
     if (!file.ok()) return SendBlob(Failing<v1::GetBlobChunk>(file.status()));

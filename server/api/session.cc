@@ -31,7 +31,9 @@ class SessionLink : public WorkerLink, public std::enable_shared_from_this<Sessi
 class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::ServerMessage> {
  public:
   explicit SessionReactor(Coordinator& coordinator)
-      : coordinator_(coordinator), session_(coordinator.NewSession()), link_(std::make_shared<SessionLink>(this)) {
+      : coordinator_(coordinator),
+        session_(coordinator.NewSession()),
+        link_(std::make_shared<SessionLink>(this)) {
     StartRead(&incoming_);
   }
 
@@ -86,17 +88,24 @@ class SessionReactor : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Ser
   void Handle() {
     const auto done = [link = link_](absl::StatusOr<Nothing> handled) { link->Handled(handled.status()); };
     if (incoming_.has_register_()) {
-      if (!worker_.empty()) return End(BadField("REGISTERED_TWICE", "register", "a stream registers once, at its begin"));
+      if (!worker_.empty())
+        return End(BadField("REGISTERED_TWICE", "register", "a stream registers once, at its begin"));
       worker_ = incoming_.register_().worker_id();
       return coordinator_.Join(incoming_.register_(), session_, link_, done);
     }
-    if (worker_.empty()) return End(BadField("NOT_REGISTERED", "register", "must be the first message of the stream"));
+    if (worker_.empty())
+      return End(BadField("NOT_REGISTERED", "register", "must be the first message of the stream"));
     switch (incoming_.kind_case()) {
-      case v1::WorkerMessage::kHeartbeat: return coordinator_.Heard(worker_, session_, incoming_.heartbeat(), done);
-      case v1::WorkerMessage::kProgress: return coordinator_.Progressed(worker_, session_, incoming_.progress(), done);
-      case v1::WorkerMessage::kOutput: return coordinator_.Printed(worker_, session_, std::move(*incoming_.mutable_output()), done);
-      case v1::WorkerMessage::kResult: return coordinator_.Finished(worker_, session_, std::move(*incoming_.mutable_result()), done);
-      default: return ReadOn();  // of a newer worker
+      case v1::WorkerMessage::kHeartbeat:
+        return coordinator_.Heard(worker_, session_, incoming_.heartbeat(), done);
+      case v1::WorkerMessage::kProgress:
+        return coordinator_.Progressed(worker_, session_, incoming_.progress(), done);
+      case v1::WorkerMessage::kOutput:
+        return coordinator_.Printed(worker_, session_, std::move(*incoming_.mutable_output()), done);
+      case v1::WorkerMessage::kResult:
+        return coordinator_.Finished(worker_, session_, std::move(*incoming_.mutable_result()), done);
+      default:
+        return ReadOn();  // of a newer worker
     }
   }
 

@@ -35,7 +35,8 @@ class OpenUploads {
   std::set<std::string> digests_ ABSL_GUARDED_BY(mutex_);
 };
 
-grpc::ServerReadReactor<v1::UploadChunk>* ReceiveUpload(Coordinator& coordinator, OpenUploads& uploads, v1::Upload* reply);
+grpc::ServerReadReactor<v1::UploadChunk>* ReceiveUpload(Coordinator& coordinator, OpenUploads& uploads,
+                                                        v1::Upload* reply);
 grpc::ServerReadReactor<v1::PutBlobChunk>* ReceiveBlob(Coordinator& coordinator);
 
 grpc::ServerWriteReactor<v1::Event>* SendEvents(Coordinator& coordinator, Executor& executor,

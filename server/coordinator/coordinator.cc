@@ -25,10 +25,11 @@ absl::Status Coordinator::LockFolder() {
   std::filesystem::create_directories(options_.data_dir, error);
   const std::string path = options_.data_dir + "/lock";
   lock_fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_fd_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot use the data folder ", options_.data_dir));
+  if (lock_fd_ < 0)
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot use the data folder ", options_.data_dir));
   if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("another strata-server uses the data folder ", options_.data_dir, "; stop it or name another folder"));
+    return absl::FailedPreconditionError(absl::StrCat("another strata-server uses the data folder ",
+                                                      options_.data_dir, "; stop it or name another folder"));
   }
   return absl::OkStatus();
 }
@@ -48,7 +49,8 @@ absl::Status Coordinator::Open() {
   Reload(**db);
   readers_ = std::make_unique<store::Readers>(path);
   writer_ = std::make_unique<store::Writer>(
-      std::move(*db), store::Writer::Hooks{[this] { return blobs_->Sync(); }, [this](store::Database& db) { Reload(db); }});
+      std::move(*db),
+      store::Writer::Hooks{[this] { return blobs_->Sync(); }, [this](store::Database& db) { Reload(db); }});
   ticker_ = std::thread([this] { TickLoop(); });
   return absl::OkStatus();
 }
@@ -61,8 +63,10 @@ absl::Status Coordinator::RemoveLeftovers(store::Database& db) {
   store::Rows rows = db.Query("SELECT digest FROM uploads WHERE started_us < ?", {before});
   while (rows.Next()) uploads.push_back(rows.Text(0));
   for (const std::string& digest : uploads) db.Run("DELETE FROM uploads WHERE digest=?", {digest});
-  db.Run("DELETE FROM workers WHERE last_seen_us < ? AND id NOT IN (SELECT last_worker FROM tasks WHERE state = 3)",
-         {options_.clock() - options_.keep_workers});
+  db.Run(
+      "DELETE FROM workers WHERE last_seen_us < ? AND id NOT IN (SELECT last_worker FROM tasks WHERE state = "
+      "3)",
+      {options_.clock() - options_.keep_workers});
   db.Script("COMMIT");
   if (absl::Status status = db.TakeStatus(); !status.ok()) return status;
   for (const std::string& digest : removed.digests) blobs_->Remove(digest);
@@ -79,13 +83,16 @@ void Coordinator::Reload(store::Database& db) {
   last_now_ = std::max(last_now_, options_.clock());
   state_ = jobs::Restore(std::move(live), {}, last_now_, options_.jobs);
   printing_.clear();
-  for (auto& [_, link] : links_) link.link->End(absl::UnavailableError("the server could not write; register again"));
+  if (!links_.empty()) options_.log("a commit failed; all jobs were read again from disk");
+  for (auto& [_, link] : links_)
+    link.link->End(absl::UnavailableError("the server could not write; register again"));
   links_.clear();
 }
 
 absl::Status Coordinator::NotRecorded(const absl::Status& status) {
   if (absl::IsInternal(status)) return status;
-  return TryAgain("NOT_RECORDED", absl::StrCat("nothing was recorded: ", std::string(status.message())), absl::Seconds(1));
+  return TryAgain("NOT_RECORDED", absl::StrCat("nothing was recorded: ", std::string(status.message())),
+                  absl::Seconds(1));
 }
 
 void Coordinator::TickLoop() {

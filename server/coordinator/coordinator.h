@@ -1,11 +1,12 @@
 #pragma once
-// The scheduling core with its memory and its voices: turns requests and workers' messages into events, saves the
-// effects, and only then speaks.
+// The scheduling core with its memory and its voices: turns requests and workers' messages into events, saves
+// the effects, and only then speaks.
 //
 //   any thread ─→ Write(…) ─→ writer thread: [ Step → rows ]×n → commit → replies, leases, acks, wake-ups
 //
-// State, links and log sizes belong to the writer thread. If a commit fails, the group's callers get UNAVAILABLE,
-// the state is read again from disk and every worker's stream is ended, so that it registers anew.
+// State, links and log sizes belong to the writer thread. If a commit fails, the group's callers get
+// UNAVAILABLE, the state is read again from disk and every worker's stream is ended, so that it registers
+// anew.
 //
 // On disk under data_dir:  lock  strata.db  blobs/ uploads/ tmp/  (store/blob_store.h)
 
@@ -40,7 +41,8 @@ class WorkerLink {
 };
 
 template <typename T>
-using Done = absl::AnyInvocable<void(absl::StatusOr<T>)>;  // called once, in the writer thread, when it is on disk
+using Done =
+    absl::AnyInvocable<void(absl::StatusOr<T>)>;  // called once, in the writer thread, when it is on disk
 struct Nothing {};
 
 class Coordinator {
@@ -49,15 +51,17 @@ class Coordinator {
     std::string data_dir;
     jobs::Config jobs;
     absl::Duration tick = absl::Seconds(1);
-    absl::Duration keep_unused = absl::Hours(24);  // contents that nothing refers to
+    absl::Duration keep_unused = absl::Hours(24);       // contents that nothing refers to
     absl::Duration keep_workers = absl::Hours(7 * 24);  // rows of those that were not heard of since
     std::function<absl::Time()> clock = absl::Now;
+    // One line about what happened, for the operator. Called in the writer thread after the commit.
+    std::function<void(const std::string&)> log = [](const std::string&) {};
     // The disk neither takes nor gives: nothing sensible is left to do. Must not return.
     std::function<void(const absl::Status&)> on_fatal;
   };
 
-  // Brings the schema up to date and takes up the jobs that had not ended. FailedPrecondition where another server
-  // uses data_dir.
+  // Brings the schema up to date and takes up the jobs that had not ended. FailedPrecondition where another
+  // server uses data_dir.
   static absl::StatusOr<std::unique_ptr<Coordinator>> Start(Options options);
   ~Coordinator();
 
@@ -69,15 +73,19 @@ class Coordinator {
   // Takes over a flushed file whose bytes have this digest.
   void StoreBlob(std::shared_ptr<store::PartFile> file, const std::string& digest, Done<Nothing> done);
 
-  // What workers say. `done` tells the stream to read on; messages of a session that is not the worker's current
-  // one change nothing.
-  void Join(v1::Register worker, jobs::SessionId session, std::shared_ptr<WorkerLink> link, Done<Nothing> done);
+  // What workers say. `done` tells the stream to read on; messages of a session that is not the worker's
+  // current one change nothing.
+  void Join(v1::Register worker, jobs::SessionId session, std::shared_ptr<WorkerLink> link,
+            Done<Nothing> done);
   void Leave(const std::string& worker, jobs::SessionId session);
-  void Heard(const std::string& worker, jobs::SessionId session, const v1::Heartbeat& heartbeat, Done<Nothing> done);
-  void Progressed(const std::string& worker, jobs::SessionId session, const v1::TaskProgress& progress, Done<Nothing> done);
+  void Heard(const std::string& worker, jobs::SessionId session, const v1::Heartbeat& heartbeat,
+             Done<Nothing> done);
+  void Progressed(const std::string& worker, jobs::SessionId session, const v1::TaskProgress& progress,
+                  Done<Nothing> done);
   void Printed(const std::string& worker, jobs::SessionId session, v1::TaskOutput output, Done<Nothing> done);
   // Reads the outputs' JSON in the calling thread.
-  void Finished(const std::string& worker, jobs::SessionId session, v1::TaskResult result, Done<Nothing> done);
+  void Finished(const std::string& worker, jobs::SessionId session, v1::TaskResult result,
+                Done<Nothing> done);
   jobs::SessionId NewSession() { return next_session_.fetch_add(1); }
 
   store::Readers& readers() { return *readers_; }
@@ -143,7 +151,8 @@ class Coordinator {
   Printing& PrintingOf(store::Database& db, const jobs::LeaseId& lease);
 
   // The outcome the server believes, after a look at what was written.
-  jobs::Report Judge(const std::string& worker, jobs::SessionId session, const v1::TaskResult& result, Result* read);
+  jobs::Report Judge(const std::string& worker, jobs::SessionId session, const v1::TaskResult& result,
+                     Result* read);
 
   const Options options_;
   int lock_fd_ = -1;

@@ -23,29 +23,43 @@ v1::TaskStatus StatusOf(const jobs::Task& task, const std::string& worker) {
 }
 
 std::string SourcePath(store::Database& db, const std::string& job) {
-  store::Rows row = db.Query("SELECT m.entry FROM jobs j JOIN models m ON m.id = j.model WHERE j.id=?", {job});
+  store::Rows row =
+      db.Query("SELECT m.entry FROM jobs j JOIN models m ON m.id = j.model WHERE j.id=?", {job});
   return row.Next() ? "source/" + row.Text(0) : "";
 }
 
 }  // namespace
 
-void Coordinator::Do(Turn& turn, const Result*, const jobs::SaveJob& effect) { store::Save(*turn.db, effect, turn.now); }
-void Coordinator::Do(Turn& turn, const Result*, const jobs::SaveTask& effect) { store::Save(*turn.db, effect); }
-void Coordinator::Do(Turn& turn, const Result*, const jobs::SaveWorker& effect) { store::Save(*turn.db, effect, turn.now); }
+void Coordinator::Do(Turn& turn, const Result*, const jobs::SaveJob& effect) {
+  store::Save(*turn.db, effect, turn.now);
+}
+void Coordinator::Do(Turn& turn, const Result*, const jobs::SaveTask& effect) {
+  store::Save(*turn.db, effect);
+}
+void Coordinator::Do(Turn& turn, const Result*, const jobs::SaveWorker& effect) {
+  store::Save(*turn.db, effect, turn.now);
+  const jobs::Worker& w = effect.worker;
+  const char* now = w.session == 0 ? "is gone" : w.draining ? "drains" : "is here";
+  std::string line = absl::StrCat("worker ", w.name, " (", w.id, ") ", now, ", ", w.leases.size(), " of ",
+                                  w.slots, " slots busy");
+  turn.after_commit.push_back([this, line] { options_.log(line); });
+}
 
 void Coordinator::Do(Turn& turn, const Result*, const jobs::SaveAttempt& effect) {
   store::Save(*turn.db, effect);
   const auto it = printing_.find(effect.lease.id);
   if (effect.outcome == jobs::Outcome::kRunning || it == printing_.end()) return;
   auto& dropped = it->second.dropped;
-  store::SetDropped(*turn.db, *jobs::ParseLeaseId(effect.lease.id), static_cast<uint64_t>(dropped[v1::STREAM_STDOUT]),
+  store::SetDropped(*turn.db, *jobs::ParseLeaseId(effect.lease.id),
+                    static_cast<uint64_t>(dropped[v1::STREAM_STDOUT]),
                     static_cast<uint64_t>(dropped[v1::STREAM_STDERR]));
   printing_.erase(it);
 }
 
 void Coordinator::Do(Turn& turn, const Result* result, const jobs::RecordOutputs& effect) {
   if (result == nullptr) return;
-  store::RecordResult(*turn.db, effect.job, effect.task, effect.task == "publish", result->outputs, result->findings);
+  store::RecordResult(*turn.db, effect.job, effect.task, effect.task == "publish", result->outputs,
+                      result->findings);
 }
 
 std::string Coordinator::WorkerName(const jobs::WorkerId& id) const {
@@ -67,6 +81,10 @@ void Coordinator::Do(Turn& turn, const Result*, const jobs::AnnounceState& effec
   changed->set_state(static_cast<v1::State>(effect.state));
   if (effect.failure) *changed->mutable_failure() = store::ToMessage(*effect.failure);
   changed->set_reason(effect.reason);
+  std::string line =
+      absl::StrCat("decomposition ", effect.job, " ", v1::State_Name(changed->state()).substr(6));
+  if (effect.failure) absl::StrAppend(&line, ": ", effect.failure->message);
+  turn.after_commit.push_back([this, line] { options_.log(line); });
   Announce(turn, std::move(event));
 }
 
@@ -89,7 +107,8 @@ void Coordinator::Do(Turn& turn, const Result*, const jobs::AnnounceTask& effect
   }
 }
 
-void Coordinator::SendLater(Turn& turn, const std::string& worker, jobs::SessionId session, v1::ServerMessage message) {
+void Coordinator::SendLater(Turn& turn, const std::string& worker, jobs::SessionId session,
+                            v1::ServerMessage message) {
   turn.after_commit.push_back([this, worker, session, message = std::move(message)] {
     const auto it = links_.find(worker);
     if (it != links_.end() && it->second.session == session) it->second.link->Send(message);
@@ -109,8 +128,9 @@ void Coordinator::Do(Turn& turn, const Result*, const jobs::SendLease& effect) {
   lease->set_source(SourcePath(db, effect.job));
   lease->set_device(effect.device);
   lease->set_deadline_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(options_.jobs.task_deadline)));
-  store::Rows row = db.Query("SELECT threads, wall_seconds, memory_bytes, output_bytes, file_bytes FROM jobs WHERE id=?",
-                             {effect.job});
+  store::Rows row =
+      db.Query("SELECT threads, wall_seconds, memory_bytes, output_bytes, file_bytes FROM jobs WHERE id=?",
+               {effect.job});
   if (row.Next()) {
     lease->set_threads(static_cast<uint32_t>(row.Int(0)));
     lease->mutable_limits()->set_wall_seconds(static_cast<uint32_t>(row.Int(1)));

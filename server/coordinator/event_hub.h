@@ -13,8 +13,9 @@ namespace strata {
 
 class EventHub {
  public:
-  // `wake` is called in the writer thread after each commit that brought an event of `job` (empty: of any job);
-  // it must be quick and must not call back into the hub. After Unsubscribe has returned it is not called any more.
+  // `wake` is called in the writer thread after each commit that brought an event of `job` (empty: of any
+  // job); it must be quick and must not call back into the hub. After Unsubscribe has returned it is not
+  // called any more.
   uint64_t Subscribe(const std::string& job, std::function<void()> wake) ABSL_LOCKS_EXCLUDED(mutex_);
   void Unsubscribe(uint64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
   void Notify(const std::string& job) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -5,9 +5,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/sha256.h"
 #include "server/error.h"
 #include "server/store/artifacts.h"
-#include "base/sha256.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -17,7 +17,8 @@ namespace {
 
 bool AllOf(const std::string& text, const char* others) {
   return std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || std::string(others).find(c) != std::string::npos;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string(others).find(c) != std::string::npos;
   });
 }
 
@@ -33,22 +34,26 @@ absl::Status CheckLabels(const v1::CreateDecompositionRequest& request) {
       return BadField("BAD_LABEL", absl::StrCat("labels[", key.substr(0, 80), "]"),
                       "a key has 1 to 63 characters of [A-Za-z0-9._/-]");
     }
-    if (value.size() > 255) return BadField("BAD_LABEL", absl::StrCat("labels[", key, "]"), "a value has at most 255 bytes");
+    if (value.size() > 255)
+      return BadField("BAD_LABEL", absl::StrCat("labels[", key, "]"), "a value has at most 255 bytes");
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckSource(const v1::Source& source) {
-  if (source.files_size() == 0) return BadField("NO_SOURCE", "source.files", "name at least one uploaded file");
+  if (source.files_size() == 0)
+    return BadField("NO_SOURCE", "source.files", "name at least one uploaded file");
   if (source.files_size() > kMaxSourceFiles) {
-    return BadField("TOO_MANY_FILES", "source.files", absl::StrCat("at most ", kMaxSourceFiles, " files make a submission"));
+    return BadField("TOO_MANY_FILES", "source.files",
+                    absl::StrCat("at most ", kMaxSourceFiles, " files make a submission"));
   }
   std::set<std::string> paths;
   for (int i = 0; i < source.files_size(); ++i) {
     const std::string field = absl::StrCat("source.files[", i, "]");
     const v1::File& file = source.files(i);
     if (!store::IsSafePath(file.path())) {
-      return BadField("BAD_PATH", field + ".path", "must be relative, without '.' and '..' parts, printable, at most 500 bytes");
+      return BadField("BAD_PATH", field + ".path",
+                      "must be relative, without '.' and '..' parts, printable, at most 500 bytes");
     }
     if (!paths.insert(file.path()).second) return BadField("BAD_PATH", field + ".path", "appears twice");
     if (absl::Status status = CheckDigest(field + ".digest", file.digest()); !status.ok()) return status;
@@ -66,7 +71,8 @@ absl::Status CheckSource(const v1::Source& source) {
 
 absl::Status CheckDigest(const std::string& field, const std::string& digest) {
   if (IsSha256Hex(digest)) return absl::OkStatus();
-  return BadField("BAD_DIGEST", field, "must be the SHA-256 of the file as 64 lowercase hexadecimal characters");
+  return BadField("BAD_DIGEST", field,
+                  "must be the SHA-256 of the file as 64 lowercase hexadecimal characters");
 }
 
 absl::Status CheckUpload(const v1::StartUploadRequest& request) {
@@ -75,10 +81,13 @@ absl::Status CheckUpload(const v1::StartUploadRequest& request) {
     return BadField("EMPTY_FILE", "size_bytes", "the file is empty; submit a Python file that defines Model");
   }
   if (request.size_bytes() > kMaxUploadBytes) {
-    return BadField("FILE_TOO_LARGE", "size_bytes",
-                    absl::StrCat("the file has ", request.size_bytes(), " bytes; at most ", kMaxUploadBytes, " (64 MiB) are"
-                                 " accepted. Submit source code only: weights are not needed, the decomposition is proved on"
-                                 " freshly initialised ones"));
+    return BadField(
+        "FILE_TOO_LARGE", "size_bytes",
+        absl::StrCat(
+            "the file has ", request.size_bytes(), " bytes; at most ", kMaxUploadBytes,
+            " (64 MiB) are"
+            " accepted. Submit source code only: weights are not needed, the decomposition is proved on"
+            " freshly initialised ones"));
   }
   return absl::OkStatus();
 }
@@ -86,7 +95,8 @@ absl::Status CheckUpload(const v1::StartUploadRequest& request) {
 absl::Status CheckCreate(const v1::CreateDecompositionRequest& request) {
   const std::string& id = request.request_id();
   if (id.empty() || id.size() > 128 || !AllOf(id, "._:-")) {
-    return BadField("BAD_REQUEST_ID", "request_id", "must have 1 to 128 characters of [A-Za-z0-9._:-]; use a UUID");
+    return BadField("BAD_REQUEST_ID", "request_id",
+                    "must have 1 to 128 characters of [A-Za-z0-9._:-]; use a UUID");
   }
   if (absl::Status status = CheckSource(request.source()); !status.ok()) return status;
   if (request.model_name().size() > 200) return BadField("BAD_MODEL_NAME", "model_name", "at most 200 bytes");
@@ -100,10 +110,13 @@ absl::Status CheckRegister(const v1::Register& worker) {
     return BadField("BAD_WORKER_ID", "register.worker_id", "must have 1 to 128 bytes; use a UUID");
   }
   if (worker.name().size() > 255) return BadField("BAD_WORKER_NAME", "register.name", "at most 255 bytes");
-  if (worker.slots() == 0 || worker.slots() > 256) return BadField("BAD_SLOTS", "register.slots", "must be 1 to 256");
-  if (worker.devices_size() == 0) return BadField("NO_DEVICES", "register.devices", "name at least \"cpu\" or \"cuda\"");
+  if (worker.slots() == 0 || worker.slots() > 256)
+    return BadField("BAD_SLOTS", "register.slots", "must be 1 to 256");
+  if (worker.devices_size() == 0)
+    return BadField("NO_DEVICES", "register.devices", "name at least \"cpu\" or \"cuda\"");
   for (const std::string& device : worker.devices()) {
-    if (device != "cpu" && device != "cuda") return BadField("BAD_DEVICE", "register.devices", "only \"cpu\" and \"cuda\" are known");
+    if (device != "cpu" && device != "cuda")
+      return BadField("BAD_DEVICE", "register.devices", "only \"cpu\" and \"cuda\" are known");
   }
   return absl::OkStatus();
 }

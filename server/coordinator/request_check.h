@@ -1,6 +1,6 @@
 #pragma once
-// Whether a client's request can be meant as it is. Each answers INVALID_ARGUMENT with the field (BadRequest), or
-// RESOURCE_EXHAUSTED for a limit, in words that say what to do.
+// Whether a client's request can be meant as it is. Each answers INVALID_ARGUMENT with the field
+// (BadRequest), or RESOURCE_EXHAUSTED for a limit, in words that say what to do.
 
 #include "absl/status/status.h"
 #include "strata/v1/strata.pb.h"
@@ -8,8 +8,8 @@
 
 namespace strata {
 
-constexpr uint64_t kMaxUploadBytes = 64ull << 20;   // one submitted file
-constexpr uint64_t kMaxBlobBytes = 1ull << 30;      // one file that a task wrote
+constexpr uint64_t kMaxUploadBytes = 64ull << 20;  // one submitted file
+constexpr uint64_t kMaxBlobBytes = 1ull << 30;     // one file that a task wrote
 constexpr int kMaxSourceFiles = 1000;
 
 absl::Status CheckUpload(const v1::StartUploadRequest& request);

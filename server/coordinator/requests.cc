@@ -24,9 +24,11 @@ absl::Status CheckUploaded(store::Database& db, const v1::Source& source) {
     const v1::File& file = source.files(i);
     const auto size = store::BlobSize(db, file.digest());
     if (!size) {
-      return WithDetails(absl::FailedPreconditionError(absl::StrCat("the content of ", file.path(), " (", file.digest(),
-                                                                    ") is not uploaded; send StartUpload and UploadChunks first")),
-                         {.reason = "NOT_UPLOADED", .metadata = {{"path", file.path()}, {"digest", file.digest()}}});
+      return WithDetails(
+          absl::FailedPreconditionError(
+              absl::StrCat("the content of ", file.path(), " (", file.digest(),
+                           ") is not uploaded; send StartUpload and UploadChunks first")),
+          {.reason = "NOT_UPLOADED", .metadata = {{"path", file.path()}, {"digest", file.digest()}}});
     }
     if (file.path() == source.entry() && *size == 0) {
       return BadField("EMPTY_FILE", absl::StrCat("source.files[", i, "]"), "the file with Model is empty");
@@ -46,9 +48,12 @@ void Coordinator::Create(v1::CreateDecompositionRequest request, Done<v1::Decomp
         const std::string digest = ContentDigest(request);
         if (const auto known = store::FindRequest(db, request.request_id())) {
           if (known->request_digest == digest) return store::GetDecomposition(db, known->job);
-          return WithDetails(absl::AlreadyExistsError(absl::StrCat("request id ", request.request_id(), " was used before for"
-                                                                   " decomposition ", known->job, " with other content; choose a new one")),
-                             {.reason = "REQUEST_ID_REUSED", .metadata = {{"decomposition_id", known->job}}});
+          return WithDetails(
+              absl::AlreadyExistsError(absl::StrCat("request id ", request.request_id(),
+                                                    " was used before for"
+                                                    " decomposition ",
+                                                    known->job, " with other content; choose a new one")),
+              {.reason = "REQUEST_ID_REUSED", .metadata = {{"decomposition_id", known->job}}});
         }
         if (absl::Status status = CheckUploaded(db, request.source()); !status.ok()) return status;
         const std::string id = NewJobId();
@@ -76,7 +81,8 @@ void Coordinator::Delete(v1::DeleteDecompositionRequest request, Done<v1::Delete
       [this, id = request.decomposition_id()](Turn& turn) -> absl::StatusOr<v1::DeleteDecompositionResponse> {
         if (absl::Status status = store::CheckJobExists(*turn.db, id); !status.ok()) return status;
         if (!store::HasEnded(*turn.db, id)) {
-          return NotNow("STILL_RUNNING", absl::StrCat("decomposition ", id, " has not ended; cancel it first"));
+          return NotNow("STILL_RUNNING",
+                        absl::StrCat("decomposition ", id, " has not ended; cancel it first"));
         }
         const store::Removed removed = store::DeleteJob(*turn.db, id);
         v1::DeleteDecompositionResponse response;
@@ -103,10 +109,12 @@ void Coordinator::StartUpload(v1::StartUploadRequest request, Done<v1::Upload> d
         const auto announced = store::UploadSize(db, request.digest());
         const uint64_t known = stored ? *stored : announced.value_or(request.size_bytes());
         if (known != request.size_bytes()) {
-          return BadField("SIZE_DIFFERS", "size_bytes", absl::StrCat("the file with this digest was announced with ", known, " bytes"));
+          return BadField("SIZE_DIFFERS", "size_bytes",
+                          absl::StrCat("the file with this digest was announced with ", known, " bytes"));
         }
         // All bytes, and yet not stored: the last step failed. They are few; the client sends them again.
-        if (!stored && blobs_->UploadedBytes(request.digest()) >= request.size_bytes()) blobs_->DropUpload(request.digest());
+        if (!stored && blobs_->UploadedBytes(request.digest()) >= request.size_bytes())
+          blobs_->DropUpload(request.digest());
         upload.set_complete(stored.has_value());
         upload.set_committed_bytes(stored ? *stored : blobs_->UploadedBytes(request.digest()));
         if (!stored && !announced) {
@@ -118,7 +126,8 @@ void Coordinator::StartUpload(v1::StartUploadRequest request, Done<v1::Upload> d
       std::move(done));
 }
 
-void Coordinator::StoreBlob(std::shared_ptr<store::PartFile> file, const std::string& digest, Done<Nothing> done) {
+void Coordinator::StoreBlob(std::shared_ptr<store::PartFile> file, const std::string& digest,
+                            Done<Nothing> done) {
   Write<Nothing>(
       [this, file, digest](Turn& turn) -> absl::StatusOr<Nothing> {
         store::Database& db = *turn.db;
@@ -127,7 +136,8 @@ void Coordinator::StoreBlob(std::shared_ptr<store::PartFile> file, const std::st
           if (absl::Status status = blobs_->Adopt(*file, digest); !status.ok()) {
             return NotRecorded(absl::UnavailableError(status.message()));
           }
-          db.Run("INSERT INTO blobs(digest, size, stored_us) VALUES (?,?,?)", {digest, static_cast<int64_t>(file->size()), turn.now});
+          db.Run("INSERT INTO blobs(digest, size, stored_us) VALUES (?,?,?)",
+                 {digest, static_cast<int64_t>(file->size()), turn.now});
         }
         db.Run("DELETE FROM uploads WHERE digest=?", {digest});
         return Nothing{};

@@ -14,7 +14,8 @@ constexpr char kPreparation[] = "step_0_preparation";
 
 absl::Status Wrong(const std::string& what) { return absl::InvalidArgumentError(what); }
 
-absl::Status CheckVerdicts(jobs::TaskKind kind, const std::string& step, bool passed, const store::Findings& findings) {
+absl::Status CheckVerdicts(jobs::TaskKind kind, const std::string& step, bool passed,
+                           const store::Findings& findings) {
   bool own = false;
   for (const v1::StepResult& verdict : findings.verdicts) {
     const std::string& name = verdict.step().name();
@@ -41,7 +42,8 @@ absl::Status CheckOutputs(const v1::TaskResult& result) {
   }
   std::set<std::string> paths;
   for (const v1::File& file : result.outputs()) {
-    if (!store::IsSafePath(file.path())) return Wrong("wrote a file under a path that leads out of the bundle or is not printable");
+    if (!store::IsSafePath(file.path()))
+      return Wrong("wrote a file under a path that leads out of the bundle or is not printable");
     if (!IsSha256Hex(file.digest())) return Wrong(absl::StrCat("names no SHA-256 for ", file.path()));
     if (!paths.insert(file.path()).second) return Wrong(absl::StrCat("wrote ", file.path(), " twice"));
   }
@@ -55,10 +57,12 @@ absl::StatusOr<store::Findings> ReadFindings(const store::BlobStore& blobs, cons
   for (const v1::File& file : result.outputs()) {
     const std::string& path = file.path();
     const bool joined = path == "decomposition_log.json";
-    const bool publishes = joined || path == "decomposition_tree.json" || path == "verification/coverage_summary.json";
+    const bool publishes =
+        joined || path == "decomposition_tree.json" || path == "verification/coverage_summary.json";
     if (!store::IsArtifact(path) || (publish ? !publishes : joined)) continue;
     auto text = blobs.ReadBlob(file.digest(), store::kMaxJsonBytes);
-    if (absl::IsResourceExhausted(text.status())) return Wrong(absl::StrCat(path, " is larger than an index may be"));
+    if (absl::IsResourceExhausted(text.status()))
+      return Wrong(absl::StrCat(path, " is larger than an index may be"));
     if (!text.ok()) return text.status();
     if (absl::Status status = store::ReadArtifact(path, *text, findings); !status.ok()) return status;
   }
@@ -73,12 +77,14 @@ absl::Status CheckFindings(jobs::TaskKind kind, const std::string& step, jobs::O
     if (absl::Status status = CheckVerdicts(kind, step, passed, findings); !status.ok()) return status;
   }
   for (const v1::Coverage& coverage : findings.coverages) {
-    const bool summary = coverage.step().empty() && (kind == TaskKind::kCoverage || kind == TaskKind::kPublish);
+    const bool summary =
+        coverage.step().empty() && (kind == TaskKind::kCoverage || kind == TaskKind::kPublish);
     if (!summary && !(kind == TaskKind::kVerify && coverage.step() == step)) {
       return Wrong(absl::StrCat("wrote the coverage of '", coverage.step(), "', which is not its own"));
     }
   }
-  if (findings.graph && kind != TaskKind::kPrepare) return Wrong("wrote .strata/jobs.json, which only prepare may");
+  if (findings.graph && kind != TaskKind::kPrepare)
+    return Wrong("wrote .strata/jobs.json, which only prepare may");
   if (!passed) return absl::OkStatus();
   switch (kind) {
     case TaskKind::kPrepare:
@@ -91,8 +97,10 @@ absl::Status CheckFindings(jobs::TaskKind kind, const std::string& step, jobs::O
       }
       return absl::OkStatus();
     case TaskKind::kCoverage:
-      return findings.coverages.empty() ? Wrong("says passed without verification/coverage_summary.json") : absl::OkStatus();
-    default: return absl::OkStatus();
+      return findings.coverages.empty() ? Wrong("says passed without verification/coverage_summary.json")
+                                        : absl::OkStatus();
+    default:
+      return absl::OkStatus();
   }
 }
 

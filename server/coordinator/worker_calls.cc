@@ -24,29 +24,39 @@ std::string Cut(std::string text, size_t max) {
   return text;
 }
 
-std::set<jobs::LeaseId> Held(const google::protobuf::RepeatedPtrField<std::string>& ids) { return {ids.begin(), ids.end()}; }
+std::set<jobs::LeaseId> Held(const google::protobuf::RepeatedPtrField<std::string>& ids) {
+  return {ids.begin(), ids.end()};
+}
 
 jobs::Outcome OutcomeOf(v1::ResultStatus status) {
   switch (status) {
-    case v1::RESULT_STATUS_PASSED: return jobs::Outcome::kPassed;
-    case v1::RESULT_STATUS_GATE_FAILED: return jobs::Outcome::kGateFailed;
-    case v1::RESULT_STATUS_ENGINE_DIED: return jobs::Outcome::kEngineDied;
-    case v1::RESULT_STATUS_RETURNED: return jobs::Outcome::kReturned;
-    case v1::RESULT_STATUS_CANCELED: return jobs::Outcome::kCanceled;
-    default: return jobs::Outcome::kFailed;
+    case v1::RESULT_STATUS_PASSED:
+      return jobs::Outcome::kPassed;
+    case v1::RESULT_STATUS_GATE_FAILED:
+      return jobs::Outcome::kGateFailed;
+    case v1::RESULT_STATUS_ENGINE_DIED:
+      return jobs::Outcome::kEngineDied;
+    case v1::RESULT_STATUS_RETURNED:
+      return jobs::Outcome::kReturned;
+    case v1::RESULT_STATUS_CANCELED:
+      return jobs::Outcome::kCanceled;
+    default:
+      return jobs::Outcome::kFailed;
   }
 }
 
 jobs::TaskKind KindOf(const jobs::TaskId& task) {
   using jobs::TaskKind;
-  for (TaskKind kind : {TaskKind::kPrepare, TaskKind::kDecompose, TaskKind::kVerify, TaskKind::kCompose, TaskKind::kCoverage,
-                        TaskKind::kPublish}) {
+  for (TaskKind kind : {TaskKind::kPrepare, TaskKind::kDecompose, TaskKind::kVerify, TaskKind::kCompose,
+                        TaskKind::kCoverage, TaskKind::kPublish}) {
     if (task.substr(0, task.find('/')) == jobs::Name(kind)) return kind;
   }
   return TaskKind::kPrepare;
 }
 
-bool Delivers(jobs::Outcome outcome) { return outcome == jobs::Outcome::kPassed || outcome == jobs::Outcome::kGateFailed; }
+bool Delivers(jobs::Outcome outcome) {
+  return outcome == jobs::Outcome::kPassed || outcome == jobs::Outcome::kGateFailed;
+}
 
 // The worker wrote what no engine of ours may write: not the user's fault, and not better next time.
 void Distrust(jobs::Report& report, const jobs::LeaseName& name, const std::string& why) {
@@ -59,25 +69,30 @@ void Distrust(jobs::Report& report, const jobs::LeaseName& name, const std::stri
 
 }  // namespace
 
-void Coordinator::Join(v1::Register worker, jobs::SessionId session, std::shared_ptr<WorkerLink> link, Done<Nothing> done) {
+void Coordinator::Join(v1::Register worker, jobs::SessionId session, std::shared_ptr<WorkerLink> link,
+                       Done<Nothing> done) {
   if (absl::Status status = CheckRegister(worker); !status.ok()) return done(status);
   Write<Nothing>(
       [this, worker = std::move(worker), session, link](Turn& turn) -> absl::StatusOr<Nothing> {
         store::SaveRegister(*turn.db, worker, turn.now);
         v1::ServerMessage hello;
-        hello.mutable_registered()->set_lease_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(options_.jobs.lease)));
+        hello.mutable_registered()->set_lease_seconds(
+            static_cast<uint32_t>(absl::ToInt64Seconds(options_.jobs.lease)));
         hello.mutable_registered()->set_heartbeat_seconds(
             std::max<uint32_t>(1, static_cast<uint32_t>(absl::ToInt64Seconds(options_.jobs.lease) / 3)));
         hello.mutable_registered()->set_server_version(STRATA_VERSION);
         // Before all that the core has to say to the new stream.
         turn.after_commit.push_back([this, id = worker.worker_id(), session, link, hello] {
           Link& slot = links_[id];
-          if (slot.session > session) return link->End(absl::AbortedError("a newer stream of this worker is open"));
-          if (slot.link != nullptr) slot.link->End(absl::AbortedError("another stream of this worker took its place"));
+          if (slot.session > session)
+            return link->End(absl::AbortedError("a newer stream of this worker is open"));
+          if (slot.link != nullptr)
+            slot.link->End(absl::AbortedError("another stream of this worker took its place"));
           slot = {session, link};
           link->Send(hello);
         });
-        jobs::Join event{worker.worker_id(), session, worker.name(), worker.slots(), {}, Held(worker.lease_ids())};
+        jobs::Join event{worker.worker_id(), session, worker.name(),
+                         worker.slots(),     {},      Held(worker.lease_ids())};
         event.devices = {worker.devices().begin(), worker.devices().end()};
         Apply(turn, event);
         return Nothing{};
@@ -91,7 +106,8 @@ void Coordinator::Leave(const std::string& worker, jobs::SessionId session) {
         Apply(turn, jobs::Leave{worker, session});
         // The core forgets who was connected when it is read from disk again.
         const auto known = state_.workers.find(worker);
-        if (known == state_.workers.end() || known->second.session == 0) store::SetDisconnected(*turn.db, worker);
+        if (known == state_.workers.end() || known->second.session == 0)
+          store::SetDisconnected(*turn.db, worker);
         turn.after_commit.push_back([this, worker, session] {
           const auto it = links_.find(worker);
           if (it != links_.end() && it->second.session == session) links_.erase(it);
@@ -123,8 +139,8 @@ Coordinator::Printing& Coordinator::PrintingOf(store::Database& db, const jobs::
   return it->second;
 }
 
-void Coordinator::Progressed(const std::string& worker, jobs::SessionId session, const v1::TaskProgress& progress,
-                             Done<Nothing> done) {
+void Coordinator::Progressed(const std::string& worker, jobs::SessionId session,
+                             const v1::TaskProgress& progress, Done<Nothing> done) {
   Write<Nothing>(
       [this, worker, session, progress](Turn& turn) -> absl::StatusOr<Nothing> {
         if (!jobs::IsCurrent(state_, worker, session, progress.lease_id())) return Nothing{};
@@ -140,7 +156,8 @@ void Coordinator::Progressed(const std::string& worker, jobs::SessionId session,
       std::move(done));
 }
 
-void Coordinator::Printed(const std::string& worker, jobs::SessionId session, v1::TaskOutput output, Done<Nothing> done) {
+void Coordinator::Printed(const std::string& worker, jobs::SessionId session, v1::TaskOutput output,
+                          Done<Nothing> done) {
   Write<Nothing>(
       [this, worker, session, output = std::move(output)](Turn& turn) -> absl::StatusOr<Nothing> {
         const bool known = output.stream() >= v1::STREAM_STDOUT && output.stream() <= v1::STREAM_TRACEBACK;
@@ -160,8 +177,8 @@ void Coordinator::Printed(const std::string& worker, jobs::SessionId session, v1
       std::move(done));
 }
 
-jobs::Report Coordinator::Judge(const std::string& worker, jobs::SessionId session, const v1::TaskResult& result,
-                                Result* read) {
+jobs::Report Coordinator::Judge(const std::string& worker, jobs::SessionId session,
+                                const v1::TaskResult& result, Result* read) {
   jobs::Report report{worker, session, result.lease_id(), OutcomeOf(result.status())};
   report.seconds = result.seconds();
   report.peak_memory_bytes = result.peak_memory_bytes();
@@ -194,7 +211,8 @@ jobs::Report Coordinator::Judge(const std::string& worker, jobs::SessionId sessi
     Distrust(report, *name, std::string(status.message()));
   } else if (!status.ok()) {
     // The disk, not the worker: another try.
-    Distrust(report, *name, absl::StrCat("wrote files that could not be read: ", std::string(status.message())));
+    Distrust(report, *name,
+             absl::StrCat("wrote files that could not be read: ", std::string(status.message())));
     report.retryable = true;
   }
   report.graph = read->findings.graph;
@@ -202,19 +220,22 @@ jobs::Report Coordinator::Judge(const std::string& worker, jobs::SessionId sessi
   return report;
 }
 
-void Coordinator::Finished(const std::string& worker, jobs::SessionId session, v1::TaskResult result, Done<Nothing> done) {
+void Coordinator::Finished(const std::string& worker, jobs::SessionId session, v1::TaskResult result,
+                           Done<Nothing> done) {
   // Only a result that counts brings files; what it names is asked for only if it can be stored at all.
   std::vector<std::string> digests;
   if (Delivers(OutcomeOf(result.status())) && CheckOutputs(result).ok()) {
     for (const v1::File& file : result.outputs()) digests.push_back(file.digest());
   }
-  const auto missing = readers_->Do(
-      [&](store::Database& db) -> absl::StatusOr<std::vector<std::string>> { return store::MissingBlobs(db, digests); });
+  const auto missing = readers_->Do([&](store::Database& db) -> absl::StatusOr<std::vector<std::string>> {
+    return store::MissingBlobs(db, digests);
+  });
   auto read = std::make_shared<Result>();
   const bool whole = missing.ok() && missing->empty();
   jobs::Report report = whole ? Judge(worker, session, result, read.get()) : jobs::Report{};
   Write<Nothing>(
-      [this, worker, session, lease = result.lease_id(), digests, read, whole, report](Turn& turn) mutable -> absl::StatusOr<Nothing> {
+      [this, worker, session, lease = result.lease_id(), digests, read, whole,
+       report](Turn& turn) mutable -> absl::StatusOr<Nothing> {
         const auto missing = store::MissingBlobs(*turn.db, digests);
         if (!whole || !missing.empty()) {
           AskFor(turn, worker, session, lease, missing);
@@ -222,10 +243,16 @@ void Coordinator::Finished(const std::string& worker, jobs::SessionId session, v
         }
         const auto name = jobs::ParseLeaseId(lease);
         if (name && Delivers(report.outcome)) {
-          const std::string path = store::ConflictingPath(*turn.db, name->job, name->task == "publish", read->outputs);
-          if (!path.empty()) Distrust(report, *name, absl::StrCat("wrote ", path, " with other bytes than the task before it"));
-          const absl::Status fits = store::TryRecordResult(*turn.db, name->job, name->task, false, read->outputs, read->findings);
-          if (absl::IsInternal(fits)) Distrust(report, *name, absl::StrCat("wrote what cannot be stored: ", std::string(fits.message())));
+          const std::string path =
+              store::ConflictingPath(*turn.db, name->job, name->task == "publish", read->outputs);
+          if (!path.empty())
+            Distrust(report, *name,
+                     absl::StrCat("wrote ", path, " with other bytes than the task before it"));
+          const absl::Status fits =
+              store::TryRecordResult(*turn.db, name->job, name->task, false, read->outputs, read->findings);
+          if (absl::IsInternal(fits))
+            Distrust(report, *name,
+                     absl::StrCat("wrote what cannot be stored: ", std::string(fits.message())));
         }
         Apply(turn, report, read.get());
         return Nothing{};
@@ -233,8 +260,8 @@ void Coordinator::Finished(const std::string& worker, jobs::SessionId session, v
       std::move(done));
 }
 
-void Coordinator::AskFor(Turn& turn, const std::string& worker, jobs::SessionId session, const std::string& lease,
-                         const std::vector<std::string>& missing) {
+void Coordinator::AskFor(Turn& turn, const std::string& worker, jobs::SessionId session,
+                         const std::string& lease, const std::vector<std::string>& missing) {
   v1::ServerMessage message;
   message.mutable_ack()->set_lease_id(lease);
   message.mutable_ack()->set_outcome(v1::ACK_OUTCOME_MISSING_BLOBS);

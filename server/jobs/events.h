@@ -138,7 +138,7 @@ struct EndSession {  // another one of the same worker took its place
   SessionId session = 0;
 };
 
-using Effect = std::variant<SaveJob, SaveTask, SaveAttempt, RecordOutputs, SaveWorker, AnnounceState, AnnounceTask,
-                            SendLease, SendRevoke, SendAck, EndSession>;
+using Effect = std::variant<SaveJob, SaveTask, SaveAttempt, RecordOutputs, SaveWorker, AnnounceState,
+                            AnnounceTask, SendLease, SendRevoke, SendAck, EndSession>;
 
 }  // namespace strata::jobs

@@ -20,7 +20,8 @@ std::string DeviceOn(const Job& job, const Worker& worker) {
 
 // A task that was lost on a worker goes to another one, if one that could run it appears soon.
 bool Avoids(const Turn& turn, const Job& job, const Task& task, const Worker& worker) {
-  if (task.tries == 0 || task.last_worker != worker.id || turn.now > task.not_before + turn.config.lease) return false;
+  if (task.tries == 0 || task.last_worker != worker.id || turn.now > task.not_before + turn.config.lease)
+    return false;
   return std::any_of(turn.state.workers.begin(), turn.state.workers.end(), [&](const auto& entry) {
     return entry.first != worker.id && TakesWork(entry.second) && !DeviceOn(job, entry.second).empty();
   });
@@ -30,7 +31,8 @@ Worker* Choose(Turn& turn, const Job& job, const Task& task) {
   Worker* best = nullptr;
   for (auto& [_, worker] : turn.state.workers) {
     if (!HasFreeSlot(worker) || DeviceOn(job, worker).empty() || Avoids(turn, job, task, worker)) continue;
-    if (best == nullptr || worker.slots - worker.leases.size() > best->slots - best->leases.size()) best = &worker;
+    if (best == nullptr || worker.slots - worker.leases.size() > best->slots - best->leases.size())
+      best = &worker;
   }
   return best;
 }
@@ -70,7 +72,8 @@ bool GiveOne(Turn& turn, Job& job) {
 }
 
 bool AnyFreeSlot(const State& state) {
-  return std::any_of(state.workers.begin(), state.workers.end(), [](const auto& e) { return HasFreeSlot(e.second); });
+  return std::any_of(state.workers.begin(), state.workers.end(),
+                     [](const auto& e) { return HasFreeSlot(e.second); });
 }
 
 }  // namespace

@@ -20,12 +20,16 @@ bool IsFileStem(const std::string& id) {
 absl::Status Wrong(const std::string& what) { return absl::InvalidArgumentError(what); }
 
 absl::Status CheckComponent(const Component& c) {
-  if (!IsFileStem(c.id)) return Wrong(absl::StrCat("component id '", c.id, "' is no file stem of [A-Za-z0-9_]"));
+  if (!IsFileStem(c.id))
+    return Wrong(absl::StrCat("component id '", c.id, "' is no file stem of [A-Za-z0-9_]"));
   if (c.level < 0 || c.level > 3) return Wrong(absl::StrCat("component ", c.id, " has no level of the four"));
   const bool kernel = c.level == 0;
-  if (kernel != c.step.empty()) return Wrong(absl::StrCat("component ", c.id, ": kernels and only they have no step"));
-  if (!kernel && !IsFileStem(c.step)) return Wrong(absl::StrCat("component ", c.id, ": step '", c.step, "' is no name"));
-  if (!kernel && c.children.empty()) return Wrong(absl::StrCat("component ", c.id, " has no children and is no kernel"));
+  if (kernel != c.step.empty())
+    return Wrong(absl::StrCat("component ", c.id, ": kernels and only they have no step"));
+  if (!kernel && !IsFileStem(c.step))
+    return Wrong(absl::StrCat("component ", c.id, ": step '", c.step, "' is no name"));
+  if (!kernel && c.children.empty())
+    return Wrong(absl::StrCat("component ", c.id, " has no children and is no kernel"));
   if (kernel && !c.children.empty()) return Wrong(absl::StrCat("kernel ", c.id, " has children"));
   return absl::OkStatus();
 }
@@ -41,7 +45,8 @@ absl::Status CheckGraph(const Graph& graph) {
   for (const Component& c : graph.components) {
     if (absl::Status s = CheckComponent(c); !s.ok()) return s;
     if (!by_id.emplace(c.id, &c).second) return Wrong(absl::StrCat("component ", c.id, " appears twice"));
-    if (c.level > 0 && !steps.insert(c.step).second) return Wrong(absl::StrCat("step ", c.step, " appears twice"));
+    if (c.level > 0 && !steps.insert(c.step).second)
+      return Wrong(absl::StrCat("step ", c.step, " appears twice"));
   }
   if (!by_id.count(graph.root)) return Wrong(absl::StrCat("root '", graph.root, "' is no component"));
   std::unordered_set<std::string> reached = {graph.root};
@@ -51,7 +56,8 @@ absl::Status CheckGraph(const Graph& graph) {
     todo.pop_back();
     for (const std::string& child : parent->children) {
       const auto it = by_id.find(child);
-      if (it == by_id.end()) return Wrong(absl::StrCat("child '", child, "' of ", parent->id, " is no component"));
+      if (it == by_id.end())
+        return Wrong(absl::StrCat("child '", child, "' of ", parent->id, " is no component"));
       if (it->second->level >= parent->level) {
         return Wrong(absl::StrCat("child ", child, " is not below the level of its parent ", parent->id));
       }
@@ -59,7 +65,8 @@ absl::Status CheckGraph(const Graph& graph) {
     }
   }
   for (const Component& c : graph.components) {
-    if (!reached.count(c.id)) return Wrong(absl::StrCat("component ", c.id, " is not reached from ", graph.root));
+    if (!reached.count(c.id))
+      return Wrong(absl::StrCat("component ", c.id, " is not reached from ", graph.root));
   }
   return absl::OkStatus();
 }

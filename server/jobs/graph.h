@@ -23,9 +23,9 @@ struct Graph {
 
 constexpr size_t kMaxComponents = 5000;
 
-// InvalidArgument, in words, unless: ids and steps are unique names, the root is one of them, every child exists,
-// lies below its parent's level (which also rules out cycles), every component is reached from the root, and
-// exactly the kernels have neither step nor children.
+// InvalidArgument, in words, unless: ids and steps are unique names, the root is one of them, every child
+// exists, lies below its parent's level (which also rules out cycles), every component is reached from the
+// root, and exactly the kernels have neither step nor children.
 absl::Status CheckGraph(const Graph& graph);
 
 // The tasks after prepare, in the order they should be given out. REQUIRES: CheckGraph(graph).ok().

@@ -8,7 +8,8 @@ namespace {
 
 std::string BrokenInTask(const State& state, const Job& job, const Task& task) {
   const std::string who = absl::StrCat(job.id, "/", task.id);
-  if (task.lease.has_value() != (task.state == TaskState::kRunning)) return who + ": lease and state disagree";
+  if (task.lease.has_value() != (task.state == TaskState::kRunning))
+    return who + ": lease and state disagree";
   if (task.lease) {
     if (task.lease->attempt != task.attempt) return who + ": the live lease is not of the current attempt";
     const auto worker = state.workers.find(task.lease->worker);
@@ -20,7 +21,8 @@ std::string BrokenInTask(const State& state, const Job& job, const Task& task) {
   if (!began || (task.kind == TaskKind::kPublish && job.failure)) return "";
   for (const TaskId& before : task.after) {
     const Task* gate = FindTask(job, before);
-    if (gate == nullptr || gate->state != TaskState::kPassed) return absl::StrCat(who, " began before ", before, " passed");
+    if (gate == nullptr || gate->state != TaskState::kPassed)
+      return absl::StrCat(who, " began before ", before, " passed");
   }
   return "";
 }

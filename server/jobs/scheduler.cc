@@ -77,7 +77,8 @@ void On(Turn& turn, const Join& event) {
   }
   for (const auto& [id, job_id] : worker.leases) {
     const Task& task = *TaskOf(turn.state, job_id, id);
-    if (task.lease->revoked != Revoked::kNo) turn.Do(SendRevoke{worker.id, worker.session, id, "revoked before"});
+    if (task.lease->revoked != Revoked::kNo)
+      turn.Do(SendRevoke{worker.id, worker.session, id, "revoked before"});
   }
   Reconcile(turn, worker, event.held);
 }
@@ -109,24 +110,28 @@ void On(Turn& turn, const Report& event) {
   if (it == turn.state.jobs.end()) return ack(Ack::kStale);
   Job& job = it->second;
   Task* task = FindTask(job, name->task);
-  if (task == nullptr || task->attempt != name->attempt || task->last_worker != event.worker) return ack(Ack::kStale);
+  if (task == nullptr || task->attempt != name->attempt || task->last_worker != event.worker)
+    return ack(Ack::kStale);
   if (!task->lease) {
     // The same report again, because its ack was lost, or one of an attempt that was taken back.
     return ack(IsFinal(task->state) ? Ack::kRecorded : Ack::kStale);
   }
   EndAttempt(turn, job, *task,
-             Ended{event.outcome, event.failure, event.retryable, event.graph, event.seconds, event.peak_memory_bytes});
+             Ended{event.outcome, event.failure, event.retryable, event.graph, event.seconds,
+                   event.peak_memory_bytes});
   ack(Ack::kRecorded);
 }
 
 void On(Turn& turn, const Tick&) {
   std::vector<std::pair<LeaseId, JobId>> leases;
-  for (const auto& [_, worker] : turn.state.workers) leases.insert(leases.end(), worker.leases.begin(), worker.leases.end());
+  for (const auto& [_, worker] : turn.state.workers)
+    leases.insert(leases.end(), worker.leases.begin(), worker.leases.end());
   for (const auto& [id, job_id] : leases) {
     Job& job = turn.state.jobs.at(job_id);
     Task& task = *TaskOf(turn.state, job_id, id);
     if (task.lease->expires_at <= turn.now) {
-      EndAttempt(turn, job, task, Ended{Outcome::kLost, LostFailure(task, "its worker was not heard of any more")});
+      EndAttempt(turn, job, task,
+                 Ended{Outcome::kLost, LostFailure(task, "its worker was not heard of any more")});
     } else if (task.lease->deadline <= turn.now && task.lease->revoked == Revoked::kNo) {
       Revoke(turn, job, task, Revoked::kDeadline, "the task ran past its deadline");
     }

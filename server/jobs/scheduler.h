@@ -3,16 +3,16 @@
 // seeded simulator drives thousands of workers, crashes and lost messages through this very code.
 //
 // A job starts with one task, prepare, whose result says which further tasks there are (graph.h). A task is
-// released when all tasks it comes after have passed, and leased to a connected worker with a free slot and the
-// job's device: jobs take turns, in the order they came; within a job tree order decides.
+// released when all tasks it comes after have passed, and leased to a connected worker with a free slot and
+// the job's device: jobs take turns, in the order they came; within a job tree order decides.
 //
 // Failures. An attempt that ends without a verdict (lease expired, engine died, a retryable failure) is tried
-// again after a growing pause, preferably elsewhere, up to `max_tries`; two dead engines quarantine the task at
-// once. The first task that fails for good, or whose gate says no, fails the job: what has not started is
+// again after a growing pause, preferably elsewhere, up to `max_tries`; two dead engines quarantine the task
+// at once. The first task that fails for good, or whose gate says no, fails the job: what has not started is
 // dropped, what runs finishes, then publish delivers what was proved, if prepare has passed.
 //
-// Fencing. Each lease of a task has the next attempt number; only the live lease's holder may report. What is said about
-// an older attempt gets Ack::kStale or SendRevoke.
+// Fencing. Each lease of a task has the next attempt number; only the live lease's holder may report. What is
+// said about an older attempt gets Ack::kStale or SendRevoke.
 
 #include <string>
 #include <vector>
@@ -45,8 +45,8 @@ bool IsCurrent(const State& state, const WorkerId& worker, SessionId session, co
 
 // The first broken rule of the state, in words; empty if all hold. For tests and the simulator:
 // one live lease per running task and none else; leases and slots agree; attempts only of the current number;
-// nothing released before what it comes after has passed; no ended job in the state; a running job has a live lease
-// that ends in the future, or ended less than `grace` ago.
+// nothing released before what it comes after has passed; no ended job in the state; a running job has a live
+// lease that ends in the future, or ended less than `grace` ago.
 std::string BrokenInvariant(const State& state, absl::Time now, absl::Duration grace);
 
 }  // namespace strata::jobs

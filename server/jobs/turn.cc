@@ -8,7 +8,9 @@
 namespace strata::jobs {
 namespace {
 
-bool Unstarted(const Task& task) { return task.state == TaskState::kWaiting || task.state == TaskState::kReady; }
+bool Unstarted(const Task& task) {
+  return task.state == TaskState::kWaiting || task.state == TaskState::kReady;
+}
 
 bool WindingDown(const Job& job) { return job.failure.has_value() || job.cancel_requested; }
 
@@ -35,11 +37,13 @@ void TryAgain(Turn& turn, Job& job, Task& task, const Ended& ended, bool counts)
   const std::string why = ended.failure ? ended.failure->message : "it was given back";
   if (task.tries >= turn.config.max_tries || task.attempt >= turn.config.max_attempts) {
     Failure failure = ended.failure.value_or(Failure{});
-    failure.message = absl::StrCat("task ", task.id, " was given up after ", task.attempt, " attempts; the last: ", why);
+    failure.message =
+        absl::StrCat("task ", task.id, " was given up after ", task.attempt, " attempts; the last: ", why);
     FailTask(turn, job, task, TaskState::kFailed, std::move(failure), ended.seconds);
     return;
   }
-  if (counts) task.not_before = turn.now + turn.config.retry_pause * (1 << std::min<uint32_t>(task.tries - 1, 10));
+  if (counts)
+    task.not_before = turn.now + turn.config.retry_pause * (1 << std::min<uint32_t>(task.tries - 1, 10));
   SetState(turn, job, task, TaskState::kReady);
   turn.Announce(job, task, ended.failure, ended.seconds);
 }
@@ -76,21 +80,24 @@ void Decide(Turn& turn, Job& job, Task& task, Ended ended, const Lease& lease) {
     return FailTask(turn, job, task, TaskState::kFailed, DeadlineFailure(turn, task), ended.seconds);
   }
   switch (ended.outcome) {
-    case Outcome::kPassed: return Pass(turn, job, task, ended, lease.id);
+    case Outcome::kPassed:
+      return Pass(turn, job, task, ended, lease.id);
     case Outcome::kGateFailed:
       turn.Do(RecordOutputs{job.id, task.id, lease.id});
-      return FailTask(turn, job, task, TaskState::kGateFailed, ended.failure.value_or(Failure{FailureKind::kGate}),
-                      ended.seconds);
+      return FailTask(turn, job, task, TaskState::kGateFailed,
+                      ended.failure.value_or(Failure{FailureKind::kGate}), ended.seconds);
     case Outcome::kFailed:
       if (ended.retryable) return TryAgain(turn, job, task, ended, true);
       return FailTask(turn, job, task, TaskState::kFailed, ended.failure.value_or(Failure{}), ended.seconds);
     case Outcome::kEngineDied:
       if (++task.engine_deaths >= turn.config.max_engine_deaths) return Quarantine(turn, job, task, ended);
       return TryAgain(turn, job, task, ended, true);
-    case Outcome::kLost: return TryAgain(turn, job, task, ended, true);
+    case Outcome::kLost:
+      return TryAgain(turn, job, task, ended, true);
     case Outcome::kReturned:
     case Outcome::kCanceled:  // nobody asked for it: as given back
-    case Outcome::kRunning: return TryAgain(turn, job, task, ended, false);
+    case Outcome::kRunning:
+      return TryAgain(turn, job, task, ended, false);
   }
 }
 
@@ -101,7 +108,8 @@ void ReleaseWaiting(Turn& turn, Job& job) {
   }
   for (Task& task : job.tasks) {
     if (task.state != TaskState::kWaiting) continue;
-    const bool free = std::all_of(task.after.begin(), task.after.end(), [&](const TaskId& id) { return passed.count(id); });
+    const bool free =
+        std::all_of(task.after.begin(), task.after.end(), [&](const TaskId& id) { return passed.count(id); });
     if (free) SetState(turn, job, task, TaskState::kReady);
   }
 }
@@ -112,7 +120,8 @@ bool AnyRunning(const Job& job) {
 
 void DropUnstarted(Turn& turn, Job& job, bool publish_too) {
   for (Task& task : job.tasks) {
-    if (Unstarted(task) && (publish_too || task.kind != TaskKind::kPublish)) SetState(turn, job, task, TaskState::kDropped);
+    if (Unstarted(task) && (publish_too || task.kind != TaskKind::kPublish))
+      SetState(turn, job, task, TaskState::kDropped);
   }
 }
 
@@ -180,7 +189,9 @@ std::vector<Effect> Finish(Turn& turn) {
   for (const auto& [id, before] : turn.touched) {
     Job& job = turn.state.jobs.at(id);
     if (!IsFinal(job.state)) {
-      job.state = job.cancel_requested ? JobState::kCanceling : AnyRunning(job) ? JobState::kRunning : JobState::kQueued;
+      job.state = job.cancel_requested ? JobState::kCanceling
+                  : AnyRunning(job)    ? JobState::kRunning
+                                       : JobState::kQueued;
     }
     Job meta = job;
     meta.tasks.clear();
@@ -194,7 +205,8 @@ std::vector<Effect> Finish(Turn& turn) {
   for (const auto& [id, _] : turn.touched) {
     if (IsFinal(turn.state.jobs.at(id).state)) turn.state.jobs.erase(id);
   }
-  saves.insert(saves.end(), std::make_move_iterator(turn.effects.begin()), std::make_move_iterator(turn.effects.end()));
+  saves.insert(saves.end(), std::make_move_iterator(turn.effects.begin()),
+               std::make_move_iterator(turn.effects.end()));
   return saves;
 }
 

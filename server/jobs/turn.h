@@ -18,7 +18,7 @@ struct Turn {
   std::string reason;  // of a cancel, for the announcement
 
   std::vector<Effect> effects;
-  std::map<JobId, JobState> touched;              // with the state before; 0 for a new job
+  std::map<JobId, JobState> touched;                // with the state before; 0 for a new job
   std::map<JobId, std::set<size_t>> touched_tasks;  // indices
 
   void Do(Effect effect) { effects.push_back(std::move(effect)); }
@@ -29,7 +29,8 @@ struct Turn {
     Touch(job);
     touched_tasks[job.id].insert(static_cast<size_t>(&task - job.tasks.data()));
   }
-  void Announce(const Job& job, const Task& task, std::optional<Failure> failure = std::nullopt, double seconds = 0) {
+  void Announce(const Job& job, const Task& task, std::optional<Failure> failure = std::nullopt,
+                double seconds = 0) {
     Do(AnnounceTask{job.id, task, std::move(failure), seconds, CountTasks(job)});
   }
 };

@@ -40,19 +40,26 @@ Counts CountTasks(const Job& job) {
       if (task.state == TaskState::kPassed) ++counts.steps_done;
     }
     // A step is lost with either of its two tasks.
-    if (failed && (task.kind == TaskKind::kVerify || task.kind == TaskKind::kDecompose)) ++counts.steps_failed;
+    if (failed && (task.kind == TaskKind::kVerify || task.kind == TaskKind::kDecompose))
+      ++counts.steps_failed;
   }
   return counts;
 }
 
 const char* Name(TaskKind kind) {
   switch (kind) {
-    case TaskKind::kPrepare: return "prepare";
-    case TaskKind::kDecompose: return "decompose";
-    case TaskKind::kVerify: return "verify";
-    case TaskKind::kCompose: return "compose";
-    case TaskKind::kCoverage: return "coverage";
-    case TaskKind::kPublish: return "publish";
+    case TaskKind::kPrepare:
+      return "prepare";
+    case TaskKind::kDecompose:
+      return "decompose";
+    case TaskKind::kVerify:
+      return "verify";
+    case TaskKind::kCompose:
+      return "compose";
+    case TaskKind::kCoverage:
+      return "coverage";
+    case TaskKind::kPublish:
+      return "publish";
   }
   return "?";
 }

@@ -14,10 +14,10 @@
 namespace strata::jobs {
 
 using JobId = std::string;
-using TaskId = std::string;    // unique in its job: "prepare", "verify/mini_gpt"
+using TaskId = std::string;  // unique in its job: "prepare", "verify/mini_gpt"
 using WorkerId = std::string;
-using LeaseId = std::string;   // "JOB/verify/mini_gpt#3": names job, task and attempt
-using SessionId = uint64_t;    // one stream of a worker; rises, 0 is none
+using LeaseId = std::string;  // "JOB/verify/mini_gpt#3": names job, task and attempt
+using SessionId = uint64_t;   // one stream of a worker; rises, 0 is none
 
 // kQueued ⇄ kRunning → kSucceeded | kFailed;  both → kCanceling → kCanceled;  kQueued → any final one.
 // kRunning says that a task is leased at this moment, so a job whose workers died is queued again.
@@ -66,8 +66,8 @@ struct Task {
   std::string step;           // name of the component's step; decompose, verify
   std::vector<TaskId> after;  // all must have passed
   TaskState state = TaskState::kWaiting;
-  uint32_t attempt = 0;        // number of the latest attempt; the fencing token
-  uint32_t tries = 0;          // attempts that ended without a verdict and were not the worker's own choice
+  uint32_t attempt = 0;  // number of the latest attempt; the fencing token
+  uint32_t tries = 0;    // attempts that ended without a verdict and were not the worker's own choice
   uint32_t engine_deaths = 0;
   absl::Time not_before = absl::InfinitePast();  // backoff of a retry
   WorkerId last_worker;
@@ -81,7 +81,7 @@ struct Job {
   JobState state = JobState::kQueued;
   std::optional<Failure> failure;  // the first; set while the rest of the job winds down
   bool cancel_requested = false;
-  bool has_bundle = false;         // publish passed
+  bool has_bundle = false;  // publish passed
   absl::Time started_at = absl::InfinitePast();
   absl::Time ended_at = absl::InfinitePast();
   uint64_t turn = 0;        // place in the round robin; smallest is served next
@@ -99,7 +99,7 @@ struct Worker {
 };
 
 struct State {
-  std::map<JobId, Job> jobs;  // not ended
+  std::map<JobId, Job> jobs;           // not ended
   std::map<WorkerId, Worker> workers;  // connected, or with a live lease
   uint64_t next_turn = 1;
 };
@@ -108,7 +108,8 @@ inline bool IsFinal(JobState s) {
   return s == JobState::kSucceeded || s == JobState::kFailed || s == JobState::kCanceled;
 }
 inline bool IsFinal(TaskState s) {
-  return s == TaskState::kPassed || s == TaskState::kGateFailed || s == TaskState::kFailed || s == TaskState::kDropped;
+  return s == TaskState::kPassed || s == TaskState::kGateFailed || s == TaskState::kFailed ||
+         s == TaskState::kDropped;
 }
 
 LeaseId MakeLeaseId(const JobId& job, const TaskId& task, uint32_t attempt);

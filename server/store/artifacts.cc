@@ -13,7 +13,8 @@ namespace {
 template <typename T, typename Read>
 absl::StatusOr<T> Parse(const std::string& path, const std::string& text, Read read) {
   auto json = ParseHostileJson(text);
-  if (!json.ok()) return absl::InvalidArgumentError(absl::StrCat(path, " ", std::string(json.status().message())));
+  if (!json.ok())
+    return absl::InvalidArgumentError(absl::StrCat(path, " ", std::string(json.status().message())));
   std::string error;
   T result = read(JsonView(&*json, path + ":", &error));
   if (!error.empty()) return absl::InvalidArgumentError(error);
@@ -40,7 +41,8 @@ void FillNumbers(Repeated* out, const std::vector<int64_t>& numbers) {
 }
 
 // {name: [dims]} beside {name: dtype}.
-void FillTensors(const JsonView& shapes, const JsonView& dtypes, google::protobuf::RepeatedPtrField<v1::TensorSpec>* out) {
+void FillTensors(const JsonView& shapes, const JsonView& dtypes,
+                 google::protobuf::RepeatedPtrField<v1::TensorSpec>* out) {
   const auto members = shapes.Members();
   // Looking up a dtype is linear, and no forward has so many arguments.
   if (members.size() > 1000) return shapes.Complain("has more than 1000 tensors");
@@ -168,7 +170,8 @@ absl::StatusOr<v1::StepResult> ParseVerdict(const std::string& path, const std::
     result.set_refactored_file(view.Text("refactored_file"));
     const JsonView anticheat = view.Object("anticheat");
     result.mutable_step()->set_anticheat_status(anticheat.Text("status"));
-    for (const char* list : {"violations", "source_violations", "parameter_violations", "executed_violations"}) {
+    for (const char* list :
+         {"violations", "source_violations", "parameter_violations", "executed_violations"}) {
       Fill(result.mutable_violations(), anticheat.Texts(list));
     }
     const JsonView weights = view.Object("weight_transfer");
@@ -213,7 +216,8 @@ absl::StatusOr<v1::Coverage> ParseCoverage(const std::string& path, const std::s
       Fill(kernel->mutable_op_types(), item.Texts("op_types"));
       kernel->set_instance_count(item.Count("instance_count"));
     }
-    for (const auto& [op, count] : view.Object("plumbing").Members()) (*coverage.mutable_plumbing())[op] = count.AsCount();
+    for (const auto& [op, count] : view.Object("plumbing").Members())
+      (*coverage.mutable_plumbing())[op] = count.AsCount();
     return coverage;
   });
 }
@@ -248,7 +252,8 @@ enum class Kind { kNone, kJobs, kTree, kVerdict, kCoverage, kLog, kComposition }
 // "steps/NAME/FILE" → NAME; "" for another path.
 std::string StepOf(const std::string& path, const std::string& file) {
   const std::string tail = "/" + file;
-  if (!absl::StartsWith(path, "steps/") || !absl::EndsWith(path, tail) || path.size() <= 6 + tail.size()) return "";
+  if (!absl::StartsWith(path, "steps/") || !absl::EndsWith(path, tail) || path.size() <= 6 + tail.size())
+    return "";
   const std::string name = path.substr(6, path.size() - 6 - tail.size());
   return name.find('/') == std::string::npos ? name : "";
 }
@@ -257,7 +262,8 @@ Kind KindOf(const std::string& path) {
   if (path == ".strata/jobs.json") return Kind::kJobs;
   if (path == "decomposition_tree.json") return Kind::kTree;
   if (!StepOf(path, "verification_result.json").empty()) return Kind::kVerdict;
-  if (path == "verification/coverage_summary.json" || !StepOf(path, "coverage_report.json").empty()) return Kind::kCoverage;
+  if (path == "verification/coverage_summary.json" || !StepOf(path, "coverage_report.json").empty())
+    return Kind::kCoverage;
   if (path == "decomposition_log.json") return Kind::kLog;
   if (absl::StartsWith(path, ".strata/log/") && absl::EndsWith(path, ".json")) return Kind::kLog;
   if (path == ".strata/composition.json") return Kind::kComposition;
@@ -277,9 +283,12 @@ bool IsArtifact(const std::string& path) { return KindOf(path) != Kind::kNone; }
 
 absl::Status ReadArtifact(const std::string& path, const std::string& text, Findings& findings) {
   switch (KindOf(path)) {
-    case Kind::kNone: return absl::OkStatus();
-    case Kind::kJobs: return Take(ParseJobs(path, text), [&](auto graph) { findings.graph = std::move(graph); });
-    case Kind::kTree: return Take(ParseTree(path, text), [&](auto tree) { findings.tree = std::move(tree); });
+    case Kind::kNone:
+      return absl::OkStatus();
+    case Kind::kJobs:
+      return Take(ParseJobs(path, text), [&](auto graph) { findings.graph = std::move(graph); });
+    case Kind::kTree:
+      return Take(ParseTree(path, text), [&](auto tree) { findings.tree = std::move(tree); });
     case Kind::kVerdict:
       return Take(ParseVerdict(path, text), [&](auto verdict) {
         verdict.mutable_step()->set_name(StepOf(path, "verification_result.json"));
@@ -295,13 +304,15 @@ absl::Status ReadArtifact(const std::string& path, const std::string& text, Find
         for (auto& entry : entries) findings.log.push_back(std::move(entry));
       });
     case Kind::kComposition:
-      return Take(ParseComposition(path, text), [&](auto result) { findings.composition = std::move(result); });
+      return Take(ParseComposition(path, text),
+                  [&](auto result) { findings.composition = std::move(result); });
   }
   return absl::OkStatus();
 }
 
 bool IsSafePath(const std::string& path) {
-  if (path.empty() || path.size() > 500 || path.find('\\') != std::string::npos || !IsUtf8Printable(path)) return false;
+  if (path.empty() || path.size() > 500 || path.find('\\') != std::string::npos || !IsUtf8Printable(path))
+    return false;
   for (size_t begin = 0; begin <= path.size();) {
     const size_t end = std::min(path.find('/', begin), path.size());
     const std::string part = path.substr(begin, end - begin);

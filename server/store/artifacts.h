@@ -14,10 +14,12 @@
 namespace strata::store {
 
 // `path` is the file's path in the bundle, for messages.
-absl::StatusOr<jobs::Graph> ParseJobs(const std::string& path, const std::string& text);  // .strata/jobs.json, checked
+absl::StatusOr<jobs::Graph> ParseJobs(const std::string& path,
+                                      const std::string& text);  // .strata/jobs.json, checked
 absl::StatusOr<v1::Tree> ParseTree(const std::string& path, const std::string& text);
-absl::StatusOr<v1::StepResult> ParseVerdict(const std::string& path, const std::string& text);  // without step.name
-absl::StatusOr<v1::Coverage> ParseCoverage(const std::string& path, const std::string& text);   // without step
+absl::StatusOr<v1::StepResult> ParseVerdict(const std::string& path,
+                                            const std::string& text);  // without step.name
+absl::StatusOr<v1::Coverage> ParseCoverage(const std::string& path, const std::string& text);  // without step
 absl::StatusOr<std::vector<v1::LogEntry>> ParseLog(const std::string& path, const std::string& text);
 
 struct CompositionResult {
@@ -42,8 +44,8 @@ absl::Status ReadArtifact(const std::string& path, const std::string& text, Find
 // Whether ReadArtifact would look into it.
 bool IsArtifact(const std::string& path);
 
-// Relative, normal ('/' only, no empty, "." or ".." part), printable UTF-8, at most 500 bytes: may become a path
-// on somebody's disk.
+// Relative, normal ('/' only, no empty, "." or ".." part), printable UTF-8, at most 500 bytes: may become a
+// path on somebody's disk.
 bool IsSafePath(const std::string& path);
 
 }  // namespace strata::store

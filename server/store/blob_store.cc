@@ -67,7 +67,8 @@ absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(const std::string& ro
   fs::remove_all(root + "/tmp", error);
   for (const char* folder : {"/blobs", "/uploads", "/tmp"}) {
     fs::create_directories(root + folder, error);
-    if (error) return absl::UnavailableError(absl::StrCat("cannot make ", root, folder, ": ", error.message()));
+    if (error)
+      return absl::UnavailableError(absl::StrCat("cannot make ", root, folder, ": ", error.message()));
   }
   if (absl::Status status = SyncFolder(root); !status.ok()) return status;
   return std::unique_ptr<BlobStore>(new BlobStore(root));
@@ -104,7 +105,8 @@ void BlobStore::DropUpload(const std::string& digest) { unlink((root_ + "/upload
 absl::StatusOr<std::unique_ptr<BlobFile>> BlobStore::OpenBlob(const std::string& digest) const {
   if (!IsSha256Hex(digest)) return absl::InvalidArgumentError("no digest: " + digest.substr(0, 80));
   const int fd = open(PathOf(digest).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return absl::NotFoundError(absl::StrCat("no stored file has digest ", digest));
+  if (fd < 0 && errno == ENOENT)
+    return absl::NotFoundError(absl::StrCat("no stored file has digest ", digest));
   if (fd < 0) return Errno("open stored file " + digest);
   return std::make_unique<BlobFile>(fd);
 }

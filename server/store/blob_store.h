@@ -2,9 +2,9 @@
 // Contents on disk, named by their digest:  ROOT/blobs/ab/abcdef…   ROOT/uploads/DIGEST (partial)   ROOT/tmp/
 //
 // A blob exists when its row in table `blobs` does. The order that makes this true after a power cut: bytes
-// written and fsynced in tmp/ or uploads/ → renamed into blobs/ (Adopt) → folder fsynced (Sync) → row committed.
-// Adopt, Sync and Remove belong to the writer thread, which so orders them against rows; all else may be
-// called from any thread.
+// written and fsynced in tmp/ or uploads/ → renamed into blobs/ (Adopt) → folder fsynced (Sync) → row
+// committed. Adopt, Sync and Remove belong to the writer thread, which so orders them against rows; all else
+// may be called from any thread.
 
 #include <atomic>
 #include <cstdint>

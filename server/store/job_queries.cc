@@ -5,17 +5,20 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/sha256.h"
 #include "server/error.h"
 #include "server/store/columns.h"
-#include "base/sha256.h"
 
 namespace strata::store {
 namespace {
 
 constexpr char kColumns[] =
-    "SELECT j.id, j.request_id, j.model_name, m.entry, j.device, j.resolved_device, j.threads, j.wall_seconds,"
-    " j.memory_bytes, j.output_bytes, j.file_bytes, j.state, j.failure_json, j.created_us, j.started_us, j.ended_us,"
-    " j.updated_us, j.last_event, j.has_bundle, j.composition_status, j.composition_max_diff, j.composition_bit_exact,"
+    "SELECT j.id, j.request_id, j.model_name, m.entry, j.device, j.resolved_device, j.threads, "
+    "j.wall_seconds,"
+    " j.memory_bytes, j.output_bytes, j.file_bytes, j.state, j.failure_json, j.created_us, j.started_us, "
+    "j.ended_us,"
+    " j.updated_us, j.last_event, j.has_bundle, j.composition_status, j.composition_max_diff, "
+    "j.composition_bit_exact,"
     " j.n FROM jobs j JOIN models m ON m.id = j.model";
 
 template <typename Message>
@@ -66,8 +69,9 @@ void AddCountsAndLabels(Database& db, v1::Decomposition& d) {
 }
 
 void AddSourceAndRunning(Database& db, v1::Decomposition& d) {
-  Rows files = db.Query("SELECT f.path, f.digest, f.size FROM model_files f JOIN jobs j ON j.model = f.model WHERE j.id=?",
-                        {d.id()});
+  Rows files = db.Query(
+      "SELECT f.path, f.digest, f.size FROM model_files f JOIN jobs j ON j.model = f.model WHERE j.id=?",
+      {d.id()});
   while (files.Next()) {
     v1::File* file = d.mutable_source()->add_files();
     file->set_path(files.Text(0));
@@ -107,7 +111,8 @@ v1::Counts ToMessage(const jobs::Counts& counts) {
 
 absl::Status CheckJobExists(Database& db, const std::string& id) {
   if (db.QueryInt("SELECT COUNT(*) FROM jobs WHERE id=?", {id}) > 0) return absl::OkStatus();
-  return NotFound("DECOMPOSITION_NOT_FOUND", absl::StrCat("there is no decomposition '", id.substr(0, 100), "'"));
+  return NotFound("DECOMPOSITION_NOT_FOUND",
+                  absl::StrCat("there is no decomposition '", id.substr(0, 100), "'"));
 }
 
 absl::StatusOr<v1::Decomposition> GetDecomposition(Database& db, const std::string& id) {
@@ -156,8 +161,8 @@ std::string QuestionDigest(const v1::ListDecompositionsRequest& request) {
   for (const auto& [key, value] : request.labels()) labels.push_back(key + "=" + value);
   std::sort(labels.begin(), labels.end());
   const std::vector<int> states(request.states().begin(), request.states().end());
-  return Sha256Hex(absl::StrCat(absl::StrJoin(states, ","), "\n", absl::StrJoin(labels, "\n"), "\n", request.model_name(),
-                                "\n", request.created_from().SerializeAsString(), "\n",
+  return Sha256Hex(absl::StrCat(absl::StrJoin(states, ","), "\n", absl::StrJoin(labels, "\n"), "\n",
+                                request.model_name(), "\n", request.created_from().SerializeAsString(), "\n",
                                 request.created_before().SerializeAsString(), "\n", request.order()))
       .substr(0, 16);
 }
@@ -169,7 +174,9 @@ std::string PageToken(const v1::ListDecompositionsRequest& request, int64_t n, c
 
 absl::Status ContinueAfter(const v1::ListDecompositionsRequest& request, Filter& filter) {
   if (request.page_token().empty()) return absl::OkStatus();
-  const auto bad = [] { return BadField("BAD_PAGE_TOKEN", "page_token", "it does not belong to this request"); };
+  const auto bad = [] {
+    return BadField("BAD_PAGE_TOKEN", "page_token", "it does not belong to this request");
+  };
   std::string token;
   if (!absl::WebSafeBase64Unescape(request.page_token(), &token) || token.size() < 18) return bad();
   const size_t space = token.find(' ', 17);
@@ -178,25 +185,33 @@ absl::Status ContinueAfter(const v1::ListDecompositionsRequest& request, Filter&
   if (!absl::SimpleAtoi(token.substr(17, space - 17), &n)) return bad();
   const std::string name = token.substr(space + 1);
   switch (request.order()) {
-    case v1::ORDER_CREATED_ASC: filter.Add("j.n>?", {n}); break;
-    case v1::ORDER_MODEL_NAME_ASC: filter.Add("(j.model_name>? OR (j.model_name=? AND j.n<?))", {name, name, n}); break;
-    default: filter.Add("j.n<?", {n});
+    case v1::ORDER_CREATED_ASC:
+      filter.Add("j.n>?", {n});
+      break;
+    case v1::ORDER_MODEL_NAME_ASC:
+      filter.Add("(j.model_name>? OR (j.model_name=? AND j.n<?))", {name, name, n});
+      break;
+    default:
+      filter.Add("j.n<?", {n});
   }
   return absl::OkStatus();
 }
 
 const char* OrderOf(v1::Order order) {
   switch (order) {
-    case v1::ORDER_CREATED_ASC: return " ORDER BY j.n";
-    case v1::ORDER_MODEL_NAME_ASC: return " ORDER BY j.model_name, j.n DESC";
-    default: return " ORDER BY j.n DESC";
+    case v1::ORDER_CREATED_ASC:
+      return " ORDER BY j.n";
+    case v1::ORDER_MODEL_NAME_ASC:
+      return " ORDER BY j.model_name, j.n DESC";
+    default:
+      return " ORDER BY j.n DESC";
   }
 }
 
 }  // namespace
 
-absl::StatusOr<v1::ListDecompositionsResponse> ListDecompositions(Database& db,
-                                                                  const v1::ListDecompositionsRequest& request) {
+absl::StatusOr<v1::ListDecompositionsResponse> ListDecompositions(
+    Database& db, const v1::ListDecompositionsRequest& request) {
   Filter filter = FilterOf(request);
   if (absl::Status status = ContinueAfter(request, filter); !status.ok()) return status;
   std::string sql = kColumns;
@@ -242,7 +257,8 @@ std::vector<v1::WorkerInfo> ListWorkers(Database& db) {
     worker.set_device_memory_bytes(static_cast<uint64_t>(rows.Int(9)));
     SetTime(&worker, &v1::WorkerInfo::mutable_last_seen, rows.Time(10));
   }
-  Rows tasks = db.Query("SELECT last_worker, job || '/' || id FROM tasks WHERE state=?", {v1::TASK_STATE_RUNNING});
+  Rows tasks =
+      db.Query("SELECT last_worker, job || '/' || id FROM tasks WHERE state=?", {v1::TASK_STATE_RUNNING});
   while (tasks.Next()) {
     for (v1::WorkerInfo& worker : workers) {
       if (worker.worker_id() != tasks.Text(0)) continue;
@@ -257,26 +273,41 @@ namespace {
 
 const char* OutcomeName(jobs::Outcome outcome) {
   switch (outcome) {
-    case jobs::Outcome::kRunning: return "RUNNING";
-    case jobs::Outcome::kPassed: return "PASSED";
-    case jobs::Outcome::kGateFailed: return "GATE_FAILED";
-    case jobs::Outcome::kFailed: return "FAILED";
-    case jobs::Outcome::kEngineDied: return "ENGINE_DIED";
-    case jobs::Outcome::kReturned: return "RETURNED";
-    case jobs::Outcome::kCanceled: return "CANCELED";
-    case jobs::Outcome::kLost: return "LOST";
+    case jobs::Outcome::kRunning:
+      return "RUNNING";
+    case jobs::Outcome::kPassed:
+      return "PASSED";
+    case jobs::Outcome::kGateFailed:
+      return "GATE_FAILED";
+    case jobs::Outcome::kFailed:
+      return "FAILED";
+    case jobs::Outcome::kEngineDied:
+      return "ENGINE_DIED";
+    case jobs::Outcome::kReturned:
+      return "RETURNED";
+    case jobs::Outcome::kCanceled:
+      return "CANCELED";
+    case jobs::Outcome::kLost:
+      return "LOST";
   }
   return "";
 }
 
 void AddStreams(Database& db, const std::string& job, v1::AttemptLog& log) {
-  Rows rows = db.Query("SELECT stream, data FROM attempt_logs WHERE job=? AND task=? AND attempt=? ORDER BY stream, seq",
-                       {job, log.task_id(), log.attempt()});
+  Rows rows = db.Query(
+      "SELECT stream, data FROM attempt_logs WHERE job=? AND task=? AND attempt=? ORDER BY stream, seq",
+      {job, log.task_id(), log.attempt()});
   while (rows.Next()) {
     switch (rows.Int(0)) {
-      case 1: log.mutable_stdout()->append(rows.Text(1)); break;
-      case 2: log.mutable_stderr()->append(rows.Text(1)); break;
-      case 3: log.mutable_traceback()->append(rows.Text(1)); break;
+      case 1:
+        log.mutable_stdout()->append(rows.Text(1));
+        break;
+      case 2:
+        log.mutable_stderr()->append(rows.Text(1));
+        break;
+      case 3:
+        log.mutable_traceback()->append(rows.Text(1));
+        break;
     }
   }
 }
@@ -287,7 +318,8 @@ absl::StatusOr<v1::GetJobLogsResponse> GetJobLogs(Database& db, const v1::GetJob
   const std::string& job = request.decomposition_id();
   if (absl::Status status = CheckJobExists(db, job); !status.ok()) return status;
   std::string sql =
-      "SELECT a.task, t.kind, t.component, a.attempt, a.worker_name, a.outcome, a.leased_us, a.ended_us, a.seconds,"
+      "SELECT a.task, t.kind, t.component, a.attempt, a.worker_name, a.outcome, a.leased_us, a.ended_us, "
+      "a.seconds,"
       " a.peak_memory_bytes, a.failure_json, a.stdout_dropped, a.stderr_dropped FROM attempts a"
       " JOIN tasks t ON t.job = a.job AND t.id = a.task WHERE a.job=?1 AND (?2='' OR a.task=?2)"
       " AND (?3='' OR t.component=?3)";
@@ -326,10 +358,12 @@ absl::StatusOr<v1::GetJobLogsResponse> GetJobLogs(Database& db, const v1::GetJob
 std::vector<v1::Event> EventsAfter(Database& db, const std::string& id, uint64_t after, int limit) {
   std::vector<v1::Event> events;
   const auto number = static_cast<int64_t>(std::min<uint64_t>(after, INT64_MAX));
-  Rows rows = id.empty()
-                  ? db.Query("SELECT number, body FROM events WHERE number>? ORDER BY number LIMIT ?", {number, limit})
-                  : db.Query("SELECT number, body FROM events WHERE job=? AND number>? ORDER BY number LIMIT ?",
-                             {id, number, limit});
+  Rows rows =
+      id.empty()
+          ? db.Query("SELECT number, body FROM events WHERE number>? ORDER BY number LIMIT ?",
+                     {number, limit})
+          : db.Query("SELECT number, body FROM events WHERE job=? AND number>? ORDER BY number LIMIT ?",
+                     {id, number, limit});
   while (rows.Next()) {
     v1::Event& event = events.emplace_back();
     if (!event.ParseFromString(rows.Text(1))) {

@@ -21,8 +21,8 @@ absl::StatusOr<v1::Decomposition> GetDecomposition(Database& db, const std::stri
 absl::StatusOr<v1::GetJobLogsResponse> GetJobLogs(Database& db, const v1::GetJobLogsRequest& request);
 
 // INVALID_ARGUMENT for a page token of another question.
-absl::StatusOr<v1::ListDecompositionsResponse> ListDecompositions(Database& db,
-                                                                  const v1::ListDecompositionsRequest& request);
+absl::StatusOr<v1::ListDecompositionsResponse> ListDecompositions(
+    Database& db, const v1::ListDecompositionsRequest& request);
 
 // As much as is on disk: `busy`, tasks and drain state of connected workers come from the core.
 std::vector<v1::WorkerInfo> ListWorkers(Database& db);

@@ -3,8 +3,8 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
-#include "server/store/columns.h"
 #include "base/sha256.h"
+#include "server/store/columns.h"
 
 namespace strata::store {
 namespace {
@@ -19,8 +19,10 @@ std::string InsertModel(Database& db, const v1::Source& source, absl::Time now) 
   db.Run("INSERT OR IGNORE INTO models(id, entry, created_us) VALUES (?,?,?)", {id, source.entry(), now});
   if (db.changes() == 0) return id;
   for (const auto& [path, digest] : files) {
-    db.Run("INSERT INTO model_files(model, path, digest, size) SELECT ?, ?, digest, size FROM blobs WHERE digest = ?",
-           {id, path, digest});
+    db.Run(
+        "INSERT INTO model_files(model, path, digest, size) SELECT ?, ?, digest, size FROM blobs WHERE "
+        "digest = ?",
+        {id, path, digest});
   }
   return id;
 }
@@ -32,41 +34,47 @@ void InsertJob(Database& db, const std::string& id, const v1::CreateDecompositio
   const std::string model = InsertModel(db, request.source(), now);
   const v1::Limits& limits = request.limits();
   db.Run(
-      "INSERT INTO jobs(id, request_id, request_digest, model, model_name, device, threads, wall_seconds, memory_bytes,"
+      "INSERT INTO jobs(id, request_id, request_digest, model, model_name, device, threads, wall_seconds, "
+      "memory_bytes,"
       " output_bytes, file_bytes, state, created_us, updated_us) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-      {id, request.request_id(), request_digest, model, request.model_name(), request.device(), request.threads(),
-       limits.wall_seconds(), limits.memory_bytes(), limits.output_bytes(), limits.file_bytes(), v1::STATE_QUEUED, now,
-       now});
+      {id, request.request_id(), request_digest, model, request.model_name(), request.device(),
+       request.threads(), limits.wall_seconds(), limits.memory_bytes(), limits.output_bytes(),
+       limits.file_bytes(), v1::STATE_QUEUED, now, now});
   for (const auto& [key, value] : request.labels()) {
     db.Run("INSERT INTO labels(job, key, value) VALUES (?,?,?)", {id, key, value});
   }
-  db.Run("INSERT INTO files(job, path, digest, size, task)"
-         " SELECT ?, 'source/' || path, digest, size, '' FROM model_files WHERE model = ?", {id, model});
+  db.Run(
+      "INSERT INTO files(job, path, digest, size, task)"
+      " SELECT ?, 'source/' || path, digest, size, '' FROM model_files WHERE model = ?",
+      {id, model});
 }
 
 void Save(Database& db, const jobs::SaveJob& save, absl::Time now) {
   const jobs::Job& job = save.job;
   db.Run(
-      "UPDATE jobs SET state=?, resolved_device=?, cancel_requested=?, has_bundle=?, failure_json=?, started_us=?,"
+      "UPDATE jobs SET state=?, resolved_device=?, cancel_requested=?, has_bundle=?, failure_json=?, "
+      "started_us=?,"
       " ended_us=?, updated_us=? WHERE id=?",
-      {job.state, job.resolved_device, job.cancel_requested, job.has_bundle, FailureColumn(job.failure), job.started_at,
-       job.ended_at, now, job.id});
+      {job.state, job.resolved_device, job.cancel_requested, job.has_bundle, FailureColumn(job.failure),
+       job.started_at, job.ended_at, now, job.id});
 }
 
 void Save(Database& db, const jobs::SaveTask& save) {
   const jobs::Task& task = save.task;
-  const auto lease = task.lease.value_or(
-      jobs::Lease{.leased_at = absl::InfinitePast(), .expires_at = absl::InfinitePast(), .deadline = absl::InfinitePast()});
+  const auto lease = task.lease.value_or(jobs::Lease{.leased_at = absl::InfinitePast(),
+                                                     .expires_at = absl::InfinitePast(),
+                                                     .deadline = absl::InfinitePast()});
   db.Run(
-      "INSERT INTO tasks(job, ord, id, kind, component, step, after_json, state, attempt, tries, engine_deaths,"
+      "INSERT INTO tasks(job, ord, id, kind, component, step, after_json, state, attempt, tries, "
+      "engine_deaths,"
       " not_before_us, last_worker, leased_us, expires_us, deadline_us, revoked)"
       " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(job, ord) DO UPDATE SET state=excluded.state,"
       " attempt=excluded.attempt, tries=excluded.tries, engine_deaths=excluded.engine_deaths,"
       " not_before_us=excluded.not_before_us, last_worker=excluded.last_worker, leased_us=excluded.leased_us,"
       " expires_us=excluded.expires_us, deadline_us=excluded.deadline_us, revoked=excluded.revoked",
-      {save.job, save.order, task.id, task.kind, task.component, task.step, ListColumn(task.after), task.state,
-       task.attempt, task.tries, task.engine_deaths, task.not_before, task.last_worker, lease.leased_at,
-       lease.expires_at, lease.deadline, lease.revoked});
+      {save.job, save.order, task.id, task.kind, task.component, task.step, ListColumn(task.after),
+       task.state, task.attempt, task.tries, task.engine_deaths, task.not_before, task.last_worker,
+       lease.leased_at, lease.expires_at, lease.deadline, lease.revoked});
 }
 
 void Save(Database& db, const jobs::SaveAttempt& save) {
@@ -76,9 +84,10 @@ void Save(Database& db, const jobs::SaveAttempt& save) {
       " peak_memory_bytes, failure_json)"
       " VALUES (?,?,?,?,COALESCE((SELECT name FROM workers WHERE id=?),''),?,?,?,?,?,?)"
       " ON CONFLICT(job, task, attempt) DO UPDATE SET outcome=excluded.outcome, ended_us=excluded.ended_us,"
-      " seconds=excluded.seconds, peak_memory_bytes=excluded.peak_memory_bytes, failure_json=excluded.failure_json",
-      {save.job, save.task, lease.attempt, lease.worker, lease.worker, save.outcome, lease.leased_at, save.ended_at,
-       save.seconds, save.peak_memory_bytes, FailureColumn(save.failure)});
+      " seconds=excluded.seconds, peak_memory_bytes=excluded.peak_memory_bytes, "
+      "failure_json=excluded.failure_json",
+      {save.job, save.task, lease.attempt, lease.worker, lease.worker, save.outcome, lease.leased_at,
+       save.ended_at, save.seconds, save.peak_memory_bytes, FailureColumn(save.failure)});
 }
 
 void Save(Database& db, const jobs::SaveWorker& save, absl::Time now) {
@@ -88,14 +97,17 @@ void Save(Database& db, const jobs::SaveWorker& save, absl::Time now) {
 
 void SaveRegister(Database& db, const v1::Register& worker, absl::Time now) {
   db.Run(
-      "INSERT OR REPLACE INTO workers(id, name, slots, devices_json, engine_version, torch_version, isolation,"
+      "INSERT OR REPLACE INTO workers(id, name, slots, devices_json, engine_version, torch_version, "
+      "isolation,"
       " device_memory_bytes, connected, draining, last_seen_us) VALUES (?,?,?,?,?,?,?,?,1,0,?)",
-      {worker.worker_id(), worker.name(), worker.slots(), ListColumn(Texts(worker.devices())), worker.engine_version(),
-       worker.torch_version(), worker.isolation(), static_cast<int64_t>(worker.device_memory_bytes()), now});
+      {worker.worker_id(), worker.name(), worker.slots(), ListColumn(Texts(worker.devices())),
+       worker.engine_version(), worker.torch_version(), worker.isolation(),
+       static_cast<int64_t>(worker.device_memory_bytes()), now});
 }
 
 void InsertEvent(Database& db, v1::Event& event) {
-  const absl::Time time = absl::FromUnixSeconds(event.time().seconds()) + absl::Nanoseconds(event.time().nanos());
+  const absl::Time time =
+      absl::FromUnixSeconds(event.time().seconds()) + absl::Nanoseconds(event.time().nanos());
   db.Run("INSERT INTO events(job, time_us, body) VALUES (?,?,?)",
          {event.decomposition_id(), time, Bytes{event.SerializeAsString()}});
   event.set_number(static_cast<uint64_t>(db.last_insert_id()));
@@ -104,19 +116,23 @@ void InsertEvent(Database& db, v1::Event& event) {
 
 void AppendLog(Database& db, const jobs::LeaseName& attempt, v1::Stream stream, const std::string& data) {
   db.Run(
-      "INSERT INTO attempt_logs(job, task, attempt, stream, seq, data) SELECT ?1, ?2, ?3, ?4, COALESCE(MAX(seq), 0) + 1,"
+      "INSERT INTO attempt_logs(job, task, attempt, stream, seq, data) SELECT ?1, ?2, ?3, ?4, "
+      "COALESCE(MAX(seq), 0) + 1,"
       " ?5 FROM attempt_logs WHERE job=?1 AND task=?2 AND attempt=?3 AND stream=?4",
       {attempt.job, attempt.task, attempt.attempt, stream, Bytes{data}});
 }
 
 int64_t LoggedBytes(Database& db, const jobs::LeaseName& attempt, v1::Stream stream) {
-  return db.QueryInt("SELECT COALESCE(SUM(LENGTH(data)), 0) FROM attempt_logs WHERE job=? AND task=? AND attempt=? AND stream=?",
-                     {attempt.job, attempt.task, attempt.attempt, stream});
+  return db.QueryInt(
+      "SELECT COALESCE(SUM(LENGTH(data)), 0) FROM attempt_logs WHERE job=? AND task=? AND attempt=? AND "
+      "stream=?",
+      {attempt.job, attempt.task, attempt.attempt, stream});
 }
 
 void SetDropped(Database& db, const jobs::LeaseName& attempt, uint64_t stdout_bytes, uint64_t stderr_bytes) {
   db.Run("UPDATE attempts SET stdout_dropped=?, stderr_dropped=? WHERE job=? AND task=? AND attempt=?",
-         {static_cast<int64_t>(stdout_bytes), static_cast<int64_t>(stderr_bytes), attempt.job, attempt.task, attempt.attempt});
+         {static_cast<int64_t>(stdout_bytes), static_cast<int64_t>(stderr_bytes), attempt.job, attempt.task,
+          attempt.attempt});
 }
 
 namespace {
@@ -152,7 +168,8 @@ jobs::Task TaskFromRow(const jobs::JobId& job, const Rows& row) {
 std::vector<jobs::Job> LoadLiveJobs(Database& db) {
   std::vector<jobs::Job> jobs;
   Rows rows = db.Query(
-      "SELECT id, device, resolved_device, state, failure_json, cancel_requested, has_bundle, started_us FROM jobs"
+      "SELECT id, device, resolved_device, state, failure_json, cancel_requested, has_bundle, started_us "
+      "FROM jobs"
       " WHERE state IN (1, 2, 3) ORDER BY n");
   while (rows.Next()) {
     jobs::Job job;
@@ -165,8 +182,10 @@ std::vector<jobs::Job> LoadLiveJobs(Database& db) {
     job.has_bundle = rows.Int(6) != 0;
     job.started_at = rows.Time(7);
     Rows tasks = db.Query(
-        "SELECT id, kind, component, step, after_json, state, attempt, tries, engine_deaths, not_before_us, last_worker,"
-        " leased_us, expires_us, deadline_us, revoked FROM tasks WHERE job=? ORDER BY ord", {job.id});
+        "SELECT id, kind, component, step, after_json, state, attempt, tries, engine_deaths, not_before_us, "
+        "last_worker,"
+        " leased_us, expires_us, deadline_us, revoked FROM tasks WHERE job=? ORDER BY ord",
+        {job.id});
     while (tasks.Next()) job.tasks.push_back(TaskFromRow(job.id, tasks));
     jobs.push_back(std::move(job));
   }

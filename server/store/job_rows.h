@@ -1,6 +1,6 @@
 #pragma once
-// Rows of jobs, tasks, attempts, workers, files, events: written by the writer thread, inside its transaction.
-// Errors stick to the Database.
+// Rows of jobs, tasks, attempts, workers, files, events: written by the writer thread, inside its
+// transaction. Errors stick to the Database.
 
 #include <string>
 #include <vector>

@@ -92,7 +92,8 @@ std::string DumpJson(const Json& json) {
     }
     std::string operator()(const Json::Object& v) const {
       std::string out;
-      for (const auto& [key, item] : v) absl::StrAppend(&out, out.empty() ? "" : ",", Quote(key), ":", DumpJson(item));
+      for (const auto& [key, item] : v)
+        absl::StrAppend(&out, out.empty() ? "" : ",", Quote(key), ":", DumpJson(item));
       return "{" + out + "}";
     }
   };
@@ -109,11 +110,13 @@ bool IsNull(const Json* json) { return As<std::nullptr_t>(json) != nullptr; }
 
 absl::StatusOr<Json> ParseHostileJson(const std::string& text) {
   if (text.size() > kMaxJsonBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("has ", text.size(), " bytes, over the limit of ", kMaxJsonBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("has ", text.size(), " bytes, over the limit of ", kMaxJsonBytes));
   }
   Builder builder;
   const bool parsed = nlohmann::json::sax_parse(text, &builder);
-  if (builder.too_deep()) return absl::InvalidArgumentError(absl::StrCat("is nested deeper than ", kMaxJsonDepth));
+  if (builder.too_deep())
+    return absl::InvalidArgumentError(absl::StrCat("is nested deeper than ", kMaxJsonDepth));
   if (!parsed) return absl::InvalidArgumentError("is no JSON");
   Json json = builder.Take();
   if (As<Json::Object>(&json) == nullptr) return absl::InvalidArgumentError("is no JSON object");
@@ -173,8 +176,10 @@ double JsonView::AsReal() const {
   if (const auto* v = As<uint64_t>(json_)) return static_cast<double>(*v);
   const auto* text = As<std::string>(json_);
   if (text != nullptr && (*text == "nan" || *text == "NaN")) return std::nan("");
-  if (text != nullptr && (*text == "inf" || *text == "Infinity")) return std::numeric_limits<double>::infinity();
-  if (text != nullptr && (*text == "-inf" || *text == "-Infinity")) return -std::numeric_limits<double>::infinity();
+  if (text != nullptr && (*text == "inf" || *text == "Infinity"))
+    return std::numeric_limits<double>::infinity();
+  if (text != nullptr && (*text == "-inf" || *text == "-Infinity"))
+    return -std::numeric_limits<double>::infinity();
   return Complain("is no number"), 0;
 }
 
@@ -236,7 +241,8 @@ std::vector<std::pair<std::string, JsonView>> JsonView::Members() const {
   std::vector<std::pair<std::string, JsonView>> members;
   const auto* object = As<Json::Object>(json_);
   if (object == nullptr) return members;
-  if (object->size() > kMaxMembers) return Complain(absl::StrCat("has more than ", kMaxMembers, " members")), members;
+  if (object->size() > kMaxMembers)
+    return Complain(absl::StrCat("has more than ", kMaxMembers, " members")), members;
   for (const auto& [key, value] : *object) {
     members.emplace_back(key, JsonView(&value, absl::StrCat(where_, ".", key), error_));
   }

@@ -29,8 +29,8 @@ absl::StatusOr<Json> ParseHostileJson(const std::string& text);
 
 bool IsUtf8(const std::string& text);
 
-// A place in a document. The first complaint about the document sticks (in `error`, shared by all views of it);
-// after it all reads give defaults.
+// A place in a document. The first complaint about the document sticks (in `error`, shared by all views of
+// it); after it all reads give defaults.
 class JsonView {
  public:
   JsonView(const Json* json, std::string where, std::string* error)

@@ -17,8 +17,8 @@ class Readers {
  public:
   explicit Readers(std::string path) : path_(std::move(path)) {}
 
-  // Calls `read` with a connection inside one transaction, so all its queries see the same moment. `read` returns
-  // an absl::Status or StatusOr; an error of the connection goes before it.
+  // Calls `read` with a connection inside one transaction, so all its queries see the same moment. `read`
+  // returns an absl::Status or StatusOr; an error of the connection goes before it.
   template <typename Read>
   auto Do(Read read) -> decltype(read(std::declval<Database&>())) {
     auto db = Take();

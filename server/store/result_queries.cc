@@ -15,16 +15,20 @@ namespace {
 
 absl::Status NotReady(Database& db, const std::string& job, const std::string& what) {
   if (HasEnded(db, job)) {
-    return NotNow("NEVER_WRITTEN", absl::StrCat(what, " does not exist: the job ended before it was written"));
+    return NotNow("NEVER_WRITTEN",
+                  absl::StrCat(what, " does not exist: the job ended before it was written"));
   }
-  return NotNow("NOT_READY", absl::StrCat(what, " is not written yet; watch the decomposition"), absl::Seconds(2));
+  return NotNow("NOT_READY", absl::StrCat(what, " is not written yet; watch the decomposition"),
+                absl::Seconds(2));
 }
 
 void FillTensors(Database& db, const std::string& job, v1::Tree& tree) {
   std::map<std::string, v1::Node*> nodes;
   for (v1::Node& node : *tree.mutable_nodes()) nodes[node.id()] = &node;
-  Rows rows = db.Query("SELECT node, is_output, name, shape_json, dtype FROM node_tensors WHERE job=? ORDER BY node,"
-                       " is_output, ord", {job});
+  Rows rows = db.Query(
+      "SELECT node, is_output, name, shape_json, dtype FROM node_tensors WHERE job=? ORDER BY node,"
+      " is_output, ord",
+      {job});
   while (rows.Next()) {
     v1::Node* node = nodes[rows.Text(0)];
     if (node == nullptr) continue;
@@ -33,14 +37,16 @@ void FillTensors(Database& db, const std::string& job, v1::Tree& tree) {
     for (int64_t n : NumbersFromColumn(rows.Text(3))) tensor->add_shape(n);
     tensor->set_dtype(rows.Text(4));
   }
-  Rows calls = db.Query("SELECT parent, child, calls FROM node_calls WHERE job=? ORDER BY parent, ord", {job});
+  Rows calls =
+      db.Query("SELECT parent, child, calls FROM node_calls WHERE job=? ORDER BY parent, ord", {job});
   while (calls.Next()) {
     if (nodes[calls.Text(0)] == nullptr) continue;
     v1::Call* call = nodes[calls.Text(0)]->add_calls();
     call->set_child(calls.Text(1));
     call->set_calls(static_cast<uint64_t>(calls.Int(2)));
   }
-  Rows instances = db.Query("SELECT node, scope, calls FROM node_instances WHERE job=? ORDER BY node, ord", {job});
+  Rows instances =
+      db.Query("SELECT node, scope, calls FROM node_instances WHERE job=? ORDER BY node, ord", {job});
   while (instances.Next()) {
     if (nodes[instances.Text(0)] == nullptr) continue;
     v1::Instance* instance = nodes[instances.Text(0)]->add_instances();
@@ -51,9 +57,11 @@ void FillTensors(Database& db, const std::string& job, v1::Tree& tree) {
 
 void FillNodes(Database& db, const std::string& job, v1::Tree& tree) {
   Rows rows = db.Query(
-      "SELECT n.id, n.name, n.level, n.path, n.instance_count, n.children_json, n.workloads_json, COALESCE(s.name, ''),"
+      "SELECT n.id, n.name, n.level, n.path, n.instance_count, n.children_json, n.workloads_json, "
+      "COALESCE(s.name, ''),"
       " COALESCE(t.state, 0) FROM nodes n LEFT JOIN steps s ON s.job = n.job AND s.component = n.id"
-      " LEFT JOIN tasks t ON t.job = n.job AND t.id = 'verify/' || n.id WHERE n.job=? ORDER BY n.ord", {job});
+      " LEFT JOIN tasks t ON t.job = n.job AND t.id = 'verify/' || n.id WHERE n.job=? ORDER BY n.ord",
+      {job});
   while (rows.Next()) {
     v1::Node* node = tree.add_nodes();
     // Written by MessageToJsonString, so it parses; begins with the workloads alone.
@@ -70,7 +78,8 @@ void FillNodes(Database& db, const std::string& job, v1::Tree& tree) {
 }
 
 constexpr char kStepColumns[] =
-    "SELECT s.name, s.component, s.level, s.children_json, COALESCE(d.state, 0), COALESCE(v.state, 0), s.status,"
+    "SELECT s.name, s.component, s.level, s.children_json, COALESCE(d.state, 0), COALESCE(v.state, 0), "
+    "s.status,"
     " s.max_diff, s.bit_exact, s.anticheat_status, s.coverage_pct FROM steps s"
     " LEFT JOIN tasks d ON d.job = s.job AND d.id = 'decompose/' || s.component"
     " LEFT JOIN tasks v ON v.job = s.job AND v.id = 'verify/' || s.component WHERE s.job=?";
@@ -94,9 +103,10 @@ absl::StatusOr<v1::Step> FindStep(Database& db, const std::string& job, const st
   if (absl::Status status = CheckJobExists(db, job); !status.ok()) return status;
   Rows rows = db.Query(absl::StrCat(kStepColumns, " AND (s.name=? OR s.component=?)"), {job, step, step});
   if (!rows.Next()) {
-    if (db.QueryInt("SELECT COUNT(*) FROM steps WHERE job=?", {job}) == 0) return NotReady(db, job, "the list of steps");
-    return NotFound("STEP_NOT_FOUND",
-                    absl::StrCat("decomposition ", job, " has no step '", step.substr(0, 200), "'; ListSteps names them"));
+    if (db.QueryInt("SELECT COUNT(*) FROM steps WHERE job=?", {job}) == 0)
+      return NotReady(db, job, "the list of steps");
+    return NotFound("STEP_NOT_FOUND", absl::StrCat("decomposition ", job, " has no step '",
+                                                   step.substr(0, 200), "'; ListSteps names them"));
   }
   v1::Step found;
   FillStep(rows, &found);
@@ -108,8 +118,10 @@ absl::StatusOr<v1::Step> FindStep(Database& db, const std::string& job, const st
 absl::StatusOr<v1::Tree> GetTree(Database& db, const std::string& job) {
   if (absl::Status status = CheckJobExists(db, job); !status.ok()) return status;
   Rows row = db.Query(
-      "SELECT root, source_file, source_level, model_name, total_components, unique_kernels, verification_status"
-      " FROM trees WHERE job=?", {job});
+      "SELECT root, source_file, source_level, model_name, total_components, unique_kernels, "
+      "verification_status"
+      " FROM trees WHERE job=?",
+      {job});
   if (!row.Next()) return NotReady(db, job, "the tree");
   v1::Tree tree;
   tree.set_root(row.Text(0));
@@ -121,7 +133,8 @@ absl::StatusOr<v1::Tree> GetTree(Database& db, const std::string& job) {
   tree.set_verification_status(row.Text(6));
   FillNodes(db, job, tree);
   FillTensors(db, job, tree);
-  Rows flows = db.Query("SELECT source, target, tensor_name, shape_json, dtype FROM data_flow WHERE job=? ORDER BY ord", {job});
+  Rows flows = db.Query(
+      "SELECT source, target, tensor_name, shape_json, dtype FROM data_flow WHERE job=? ORDER BY ord", {job});
   while (flows.Next()) {
     v1::Flow* flow = tree.add_data_flow();
     flow->set_from(flows.Text(0));
@@ -149,7 +162,8 @@ absl::StatusOr<v1::StepResult> GetStepResult(Database& db, const std::string& jo
   *result.mutable_step() = *step;
   Rows row = db.Query(
       "SELECT original_file, refactored_file, violations_json, weights_mapped, unmapped_original_json,"
-      " unmapped_refactored_json, rtol, atol, input_dtype, environment_json FROM step_results WHERE job=? AND step=?",
+      " unmapped_refactored_json, rtol, atol, input_dtype, environment_json FROM step_results WHERE job=? "
+      "AND step=?",
       {job, step->name()});
   if (!row.Next()) return NotReady(db, job, absl::StrCat("the verdict of ", step->name()));
   result.set_original_file(row.Text(0));
@@ -162,8 +176,9 @@ absl::StatusOr<v1::StepResult> GetStepResult(Database& db, const std::string& jo
   result.set_atol(row.Real(7));
   result.set_input_dtype(row.Text(8));
   result.set_environment_json(row.Text(9));
-  Rows trials = db.Query("SELECT trial, seed, max_diff, pass FROM trials WHERE job=? AND step=? ORDER BY trial",
-                         {job, step->name()});
+  Rows trials =
+      db.Query("SELECT trial, seed, max_diff, pass FROM trials WHERE job=? AND step=? ORDER BY trial",
+               {job, step->name()});
   while (trials.Next()) {
     v1::Trial* trial = result.add_trials();
     trial->set_trial(static_cast<uint32_t>(trials.Int(0)));
@@ -172,7 +187,8 @@ absl::StatusOr<v1::StepResult> GetStepResult(Database& db, const std::string& jo
     trial->set_pass(trials.Int(3) != 0);
     Rows outputs = db.Query(
         "SELECT output_idx, shape_json, dtype, max_diff, mean_diff, matches FROM trial_outputs"
-        " WHERE job=? AND step=? AND trial=? ORDER BY output_idx", {job, step->name(), trial->trial()});
+        " WHERE job=? AND step=? AND trial=? ORDER BY output_idx",
+        {job, step->name(), trial->trial()});
     while (outputs.Next()) {
       v1::OutputComparison* output = trial->add_outputs();
       output->set_output_idx(static_cast<uint32_t>(outputs.Int(0)));
@@ -183,13 +199,15 @@ absl::StatusOr<v1::StepResult> GetStepResult(Database& db, const std::string& jo
       output->set_matches(outputs.Int(5) != 0);
     }
   }
-  Rows file = db.Query("SELECT digest FROM files WHERE job=? AND path='steps/' || ? || '/verification_result.json'",
-                       {job, step->name()});
+  Rows file =
+      db.Query("SELECT digest FROM files WHERE job=? AND path='steps/' || ? || '/verification_result.json'",
+               {job, step->name()});
   if (file.Next()) *verdict_digest = file.Text(0);
   return result;
 }
 
-absl::StatusOr<v1::ListLogEntriesResponse> ListLogEntries(Database& db, const v1::ListLogEntriesRequest& request) {
+absl::StatusOr<v1::ListLogEntriesResponse> ListLogEntries(Database& db,
+                                                          const v1::ListLogEntriesRequest& request) {
   const std::string& job = request.decomposition_id();
   if (absl::Status status = CheckJobExists(db, job); !status.ok()) return status;
   v1::ListLogEntriesResponse response;
@@ -221,9 +239,12 @@ absl::StatusOr<v1::Coverage> GetCoverage(Database& db, const std::string& job, c
     step = found->name();
   }
   Rows row = db.Query(
-      "SELECT status, total_original_ops, total_decomposed_ops, covered_op_count, coverage_pct, missing_json, extra_json"
-      " FROM coverage WHERE job=? AND step=?", {job, step});
-  if (!row.Next()) return NotReady(db, job, step.empty() ? "the coverage summary" : "the coverage of " + step);
+      "SELECT status, total_original_ops, total_decomposed_ops, covered_op_count, coverage_pct, "
+      "missing_json, extra_json"
+      " FROM coverage WHERE job=? AND step=?",
+      {job, step});
+  if (!row.Next())
+    return NotReady(db, job, step.empty() ? "the coverage summary" : "the coverage of " + step);
   v1::Coverage coverage;
   coverage.set_step(step);
   coverage.set_status(row.Text(0));
@@ -233,8 +254,10 @@ absl::StatusOr<v1::Coverage> GetCoverage(Database& db, const std::string& job, c
   coverage.set_coverage_pct(row.Real(4));
   for (const auto& text : ListFromColumn(row.Text(5))) coverage.add_missing_op_types(text);
   for (const auto& text : ListFromColumn(row.Text(6))) coverage.add_extra_op_types(text);
-  Rows ops = db.Query("SELECT op_type, original_count, decomposed_count, status, kernel_files_json FROM coverage_operators"
-                      " WHERE job=? AND step=? ORDER BY ord", {job, step});
+  Rows ops = db.Query(
+      "SELECT op_type, original_count, decomposed_count, status, kernel_files_json FROM coverage_operators"
+      " WHERE job=? AND step=? ORDER BY ord",
+      {job, step});
   while (ops.Next()) {
     v1::OperatorCoverage* op = coverage.add_operators();
     op->set_op_type(ops.Text(0));
@@ -243,8 +266,9 @@ absl::StatusOr<v1::Coverage> GetCoverage(Database& db, const std::string& job, c
     op->set_status(ops.Text(3));
     for (const auto& text : ListFromColumn(ops.Text(4))) op->add_kernel_files(text);
   }
-  Rows kernels = db.Query("SELECT file, op_types_json, instance_count FROM coverage_kernels WHERE job=? AND step=? ORDER BY ord",
-                          {job, step});
+  Rows kernels = db.Query(
+      "SELECT file, op_types_json, instance_count FROM coverage_kernels WHERE job=? AND step=? ORDER BY ord",
+      {job, step});
   while (kernels.Next()) {
     v1::KernelUse* kernel = coverage.add_kernels();
     kernel->set_file(kernels.Text(0));
@@ -252,7 +276,8 @@ absl::StatusOr<v1::Coverage> GetCoverage(Database& db, const std::string& job, c
     kernel->set_instance_count(static_cast<uint64_t>(kernels.Int(2)));
   }
   Rows plumbing = db.Query("SELECT op, count FROM coverage_plumbing WHERE job=? AND step=?", {job, step});
-  while (plumbing.Next()) (*coverage.mutable_plumbing())[plumbing.Text(0)] = static_cast<uint64_t>(plumbing.Int(1));
+  while (plumbing.Next())
+    (*coverage.mutable_plumbing())[plumbing.Text(0)] = static_cast<uint64_t>(plumbing.Int(1));
   return coverage;
 }
 
@@ -260,15 +285,18 @@ absl::StatusOr<std::vector<v1::File>> BundleFiles(Database& db, const v1::Downlo
   const std::string& job = request.decomposition_id();
   if (absl::Status status = CheckJobExists(db, job); !status.ok()) return status;
   if (!HasEnded(db, job)) {
-    return NotNow("NOT_READY", absl::StrCat("decomposition ", job, " is still running; its bundle comes at the end"),
+    return NotNow("NOT_READY",
+                  absl::StrCat("decomposition ", job, " is still running; its bundle comes at the end"),
                   absl::Seconds(2));
   }
   if (db.QueryInt("SELECT has_bundle FROM jobs WHERE id=?", {job}) == 0) {
-    return NotNow("NO_BUNDLE", absl::StrCat("decomposition ", job, " ended before there was anything to deliver;"
+    return NotNow("NO_BUNDLE", absl::StrCat("decomposition ", job,
+                                            " ended before there was anything to deliver;"
                                             " GetDecomposition says why"));
   }
   std::vector<v1::File> files;
-  Rows rows = db.Query("SELECT path, digest, size FROM files WHERE job=? AND path>? ORDER BY path", {job, request.after_path()});
+  Rows rows = db.Query("SELECT path, digest, size FROM files WHERE job=? AND path>? ORDER BY path",
+                       {job, request.after_path()});
   while (rows.Next()) {
     const std::string path = rows.Text(0);
     if (absl::StartsWith(path, ".strata/") || !absl::StartsWith(path, request.path_prefix())) continue;

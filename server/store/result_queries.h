@@ -1,6 +1,7 @@
 #pragma once
 // What a job found, answered from the rows alone. For Readers::Do. Each answers NOT_FOUND for an unknown
-// decomposition, step or component, and FAILED_PRECONDITION (NOT_READY) for what its tasks have not written yet.
+// decomposition, step or component, and FAILED_PRECONDITION (NOT_READY) for what its tasks have not written
+// yet.
 
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@ absl::StatusOr<v1::ListStepsResponse> ListSteps(Database& db, const std::string&
 // `verdict_digest` gets the content of verification_result.json.
 absl::StatusOr<v1::StepResult> GetStepResult(Database& db, const std::string& job, const std::string& step,
                                              std::string* verdict_digest);
-absl::StatusOr<v1::ListLogEntriesResponse> ListLogEntries(Database& db, const v1::ListLogEntriesRequest& request);
+absl::StatusOr<v1::ListLogEntriesResponse> ListLogEntries(Database& db,
+                                                          const v1::ListLogEntriesRequest& request);
 absl::StatusOr<v1::Coverage> GetCoverage(Database& db, const std::string& job, const std::string& step);
 
 // The files to send, in path order. NOT_READY while the job runs, NO_BUNDLE where it ended without one.

@@ -14,8 +14,10 @@ void Clear(Database& db, const std::string& job, std::initializer_list<const cha
   for (const char* table : tables) db.Run(absl::StrCat("DELETE FROM ", table, " WHERE job=?"), {job});
 }
 
-void ClearStep(Database& db, const std::string& job, const std::string& step, std::initializer_list<const char*> tables) {
-  for (const char* table : tables) db.Run(absl::StrCat("DELETE FROM ", table, " WHERE job=? AND step=?"), {job, step});
+void ClearStep(Database& db, const std::string& job, const std::string& step,
+               std::initializer_list<const char*> tables) {
+  for (const char* table : tables)
+    db.Run(absl::StrCat("DELETE FROM ", table, " WHERE job=? AND step=?"), {job, step});
 }
 
 std::string WorkloadsColumn(const v1::Node& node) {
@@ -30,16 +32,19 @@ void InsertTensors(Database& db, const std::string& job, const v1::Node& node, b
                    const google::protobuf::RepeatedPtrField<v1::TensorSpec>& tensors) {
   int ord = 0;
   for (const v1::TensorSpec& t : tensors) {
-    db.Run("INSERT INTO node_tensors(job, node, is_output, ord, name, shape_json, dtype) VALUES (?,?,?,?,?,?,?)",
-           {job, node.id(), output, ord++, t.name(), NumbersColumn(Numbers(t.shape())), t.dtype()});
+    db.Run(
+        "INSERT INTO node_tensors(job, node, is_output, ord, name, shape_json, dtype) VALUES (?,?,?,?,?,?,?)",
+        {job, node.id(), output, ord++, t.name(), NumbersColumn(Numbers(t.shape())), t.dtype()});
   }
 }
 
 void InsertNode(Database& db, const std::string& job, int ord, const v1::Node& node) {
-  db.Run("INSERT INTO nodes(job, ord, id, name, level, path, instance_count, children_json, workloads_json)"
-         " VALUES (?,?,?,?,?,?,?,?,?)",
-         {job, ord, node.id(), node.name(), node.level(), node.path(), static_cast<int64_t>(node.instance_count()),
-          ListColumn(Texts(node.children())), WorkloadsColumn(node)});
+  db.Run(
+      "INSERT INTO nodes(job, ord, id, name, level, path, instance_count, children_json, workloads_json)"
+      " VALUES (?,?,?,?,?,?,?,?,?)",
+      {job, ord, node.id(), node.name(), node.level(), node.path(),
+       static_cast<int64_t>(node.instance_count()), ListColumn(Texts(node.children())),
+       WorkloadsColumn(node)});
   InsertTensors(db, job, node, false, node.inputs());
   InsertTensors(db, job, node, true, node.outputs());
   int n = 0;
@@ -65,16 +70,20 @@ std::string RootOf(const v1::Tree& tree) {
 
 void ReplaceTree(Database& db, const std::string& job, const v1::Tree& tree) {
   Clear(db, job, {"trees", "nodes", "node_tensors", "node_calls", "node_instances", "data_flow"});
-  db.Run("INSERT INTO trees(job, root, source_file, source_level, model_name, total_components, unique_kernels,"
-         " verification_status) VALUES (?,?,?,?,?,?,?,?)",
-         {job, RootOf(tree), tree.source_file(), tree.source_level(), tree.model_name(), tree.total_components(),
-          tree.unique_kernels(), tree.verification_status()});
+  db.Run(
+      "INSERT INTO trees(job, root, source_file, source_level, model_name, total_components, unique_kernels,"
+      " verification_status) VALUES (?,?,?,?,?,?,?,?)",
+      {job, RootOf(tree), tree.source_file(), tree.source_level(), tree.model_name(), tree.total_components(),
+       tree.unique_kernels(), tree.verification_status()});
   int ord = 0;
   for (const v1::Node& node : tree.nodes()) InsertNode(db, job, ord++, node);
   ord = 0;
   for (const v1::Flow& flow : tree.data_flow()) {
-    db.Run("INSERT INTO data_flow(job, ord, source, target, tensor_name, shape_json, dtype) VALUES (?,?,?,?,?,?,?)",
-           {job, ord++, flow.from(), flow.to(), flow.tensor_name(), NumbersColumn(Numbers(flow.shape())), flow.dtype()});
+    db.Run(
+        "INSERT INTO data_flow(job, ord, source, target, tensor_name, shape_json, dtype) VALUES "
+        "(?,?,?,?,?,?,?)",
+        {job, ord++, flow.from(), flow.to(), flow.tensor_name(), NumbersColumn(Numbers(flow.shape())),
+         flow.dtype()});
   }
 }
 
@@ -91,10 +100,12 @@ void InsertTrial(Database& db, const std::string& job, const std::string& step, 
   db.Run("INSERT OR REPLACE INTO trials(job, step, trial, seed, max_diff, pass) VALUES (?,?,?,?,?,?)",
          {job, step, trial.trial(), static_cast<int64_t>(trial.seed()), trial.max_diff(), trial.pass()});
   for (const v1::OutputComparison& o : trial.outputs()) {
-    db.Run("INSERT OR REPLACE INTO trial_outputs(job, step, trial, output_idx, shape_json, dtype, max_diff, mean_diff,"
-           " matches) VALUES (?,?,?,?,?,?,?,?,?)",
-           {job, step, trial.trial(), o.output_idx(), NumbersColumn(Numbers(o.shape())), o.dtype(), o.max_diff(),
-            o.mean_diff(), o.matches()});
+    db.Run(
+        "INSERT OR REPLACE INTO trial_outputs(job, step, trial, output_idx, shape_json, dtype, max_diff, "
+        "mean_diff,"
+        " matches) VALUES (?,?,?,?,?,?,?,?,?)",
+        {job, step, trial.trial(), o.output_idx(), NumbersColumn(Numbers(o.shape())), o.dtype(), o.max_diff(),
+         o.mean_diff(), o.matches()});
   }
 }
 
@@ -103,36 +114,41 @@ void ReplaceVerdict(Database& db, const std::string& job, const v1::StepResult& 
   ClearStep(db, job, step.name(), {"step_results", "trials", "trial_outputs"});
   db.Run("UPDATE steps SET status=?, anticheat_status=?, max_diff=?, bit_exact=? WHERE job=? AND name=?",
          {step.status(), step.anticheat_status(), step.max_diff(), step.bit_exact(), job, step.name()});
-  db.Run("INSERT INTO step_results(job, step, original_file, refactored_file, violations_json, weights_mapped,"
-         " unmapped_original_json, unmapped_refactored_json, rtol, atol, input_dtype, environment_json)"
-         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-         {job, step.name(), result.original_file(), result.refactored_file(), ListColumn(Texts(result.violations())),
-          result.weights_mapped(), ListColumn(Texts(result.unmapped_original())),
-          ListColumn(Texts(result.unmapped_refactored())), result.rtol(), result.atol(), result.input_dtype(),
-          result.environment_json()});
+  db.Run(
+      "INSERT INTO step_results(job, step, original_file, refactored_file, violations_json, weights_mapped,"
+      " unmapped_original_json, unmapped_refactored_json, rtol, atol, input_dtype, environment_json)"
+      " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+      {job, step.name(), result.original_file(), result.refactored_file(),
+       ListColumn(Texts(result.violations())), result.weights_mapped(),
+       ListColumn(Texts(result.unmapped_original())), ListColumn(Texts(result.unmapped_refactored())),
+       result.rtol(), result.atol(), result.input_dtype(), result.environment_json()});
   for (const v1::Trial& trial : result.trials()) InsertTrial(db, job, step.name(), trial);
 }
 
 void ReplaceCoverage(Database& db, const std::string& job, const v1::Coverage& c) {
   ClearStep(db, job, c.step(), {"coverage", "coverage_operators", "coverage_kernels", "coverage_plumbing"});
   db.Run("UPDATE steps SET coverage_pct=? WHERE job=? AND name=?", {c.coverage_pct(), job, c.step()});
-  db.Run("INSERT INTO coverage(job, step, status, total_original_ops, total_decomposed_ops, covered_op_count,"
-         " coverage_pct, missing_json, extra_json) VALUES (?,?,?,?,?,?,?,?,?)",
-         {job, c.step(), c.status(), static_cast<int64_t>(c.total_original_ops()),
-          static_cast<int64_t>(c.total_decomposed_ops()), static_cast<int64_t>(c.covered_op_count()), c.coverage_pct(),
-          ListColumn(Texts(c.missing_op_types())), ListColumn(Texts(c.extra_op_types()))});
+  db.Run(
+      "INSERT INTO coverage(job, step, status, total_original_ops, total_decomposed_ops, covered_op_count,"
+      " coverage_pct, missing_json, extra_json) VALUES (?,?,?,?,?,?,?,?,?)",
+      {job, c.step(), c.status(), static_cast<int64_t>(c.total_original_ops()),
+       static_cast<int64_t>(c.total_decomposed_ops()), static_cast<int64_t>(c.covered_op_count()),
+       c.coverage_pct(), ListColumn(Texts(c.missing_op_types())), ListColumn(Texts(c.extra_op_types()))});
   int ord = 0;
   for (const v1::OperatorCoverage& op : c.operators()) {
-    db.Run("INSERT INTO coverage_operators(job, step, ord, op_type, original_count, decomposed_count, status,"
-           " kernel_files_json) VALUES (?,?,?,?,?,?,?,?)",
-           {job, c.step(), ord++, op.op_type(), static_cast<int64_t>(op.original_count()),
-            static_cast<int64_t>(op.decomposed_count()), op.status(), ListColumn(Texts(op.kernel_files()))});
+    db.Run(
+        "INSERT INTO coverage_operators(job, step, ord, op_type, original_count, decomposed_count, status,"
+        " kernel_files_json) VALUES (?,?,?,?,?,?,?,?)",
+        {job, c.step(), ord++, op.op_type(), static_cast<int64_t>(op.original_count()),
+         static_cast<int64_t>(op.decomposed_count()), op.status(), ListColumn(Texts(op.kernel_files()))});
   }
   ord = 0;
   for (const v1::KernelUse& kernel : c.kernels()) {
-    db.Run("INSERT INTO coverage_kernels(job, step, ord, file, op_types_json, instance_count) VALUES (?,?,?,?,?,?)",
-           {job, c.step(), ord++, kernel.file(), ListColumn(Texts(kernel.op_types())),
-            static_cast<int64_t>(kernel.instance_count())});
+    db.Run(
+        "INSERT INTO coverage_kernels(job, step, ord, file, op_types_json, instance_count) VALUES "
+        "(?,?,?,?,?,?)",
+        {job, c.step(), ord++, kernel.file(), ListColumn(Texts(kernel.op_types())),
+         static_cast<int64_t>(kernel.instance_count())});
   }
   for (const auto& [op, count] : c.plumbing()) {
     db.Run("INSERT INTO coverage_plumbing(job, step, op, count) VALUES (?,?,?,?)",
@@ -147,9 +163,10 @@ void ReplaceLog(Database& db, const std::string& job, const std::string& task, b
   db.Run("DELETE FROM log_entries WHERE job=? AND task=?", {job, task});
   int ord = 0;
   for (const v1::LogEntry& e : entries) {
-    db.Run("INSERT INTO log_entries(job, task, ord, step, type, title, description, resolution, timestamp)"
-           " VALUES (?,?,?,?,?,?,?,?,?)",
-           {job, task, ord++, e.step(), e.type(), e.title(), e.description(), e.resolution(), e.timestamp()});
+    db.Run(
+        "INSERT INTO log_entries(job, task, ord, step, type, title, description, resolution, timestamp)"
+        " VALUES (?,?,?,?,?,?,?,?,?)",
+        {job, task, ord++, e.step(), e.type(), e.title(), e.description(), e.resolution(), e.timestamp()});
   }
 }
 
@@ -159,7 +176,9 @@ void RecordResult(Database& db, const std::string& job, const std::string& task,
                   const std::vector<v1::File>& outputs, const Findings& findings) {
   const std::string verb = is_publish ? "INSERT OR REPLACE" : "INSERT OR IGNORE";
   for (const v1::File& file : outputs) {
-    db.Run(verb + " INTO files(job, path, digest, size, task) SELECT ?, ?, digest, size, ? FROM blobs WHERE digest=?",
+    db.Run(verb +
+               " INTO files(job, path, digest, size, task) SELECT ?, ?, digest, size, ? FROM blobs WHERE "
+               "digest=?",
            {job, file.path(), task, file.digest()});
   }
   if (findings.graph) InsertSteps(db, job, *findings.graph);
@@ -169,7 +188,8 @@ void RecordResult(Database& db, const std::string& job, const std::string& task,
   if (!findings.log.empty()) ReplaceLog(db, job, task, is_publish, findings.log);
   if (findings.composition) {
     db.Run("UPDATE jobs SET composition_status=?, composition_max_diff=?, composition_bit_exact=? WHERE id=?",
-           {findings.composition->status, findings.composition->max_difference, findings.composition->bit_exact, job});
+           {findings.composition->status, findings.composition->max_difference,
+            findings.composition->bit_exact, job});
   }
 }
 
@@ -183,7 +203,8 @@ absl::Status TryRecordResult(Database& db, const std::string& job, const std::st
   return status;
 }
 
-std::string ConflictingPath(Database& db, const std::string& job, bool is_publish, const std::vector<v1::File>& outputs) {
+std::string ConflictingPath(Database& db, const std::string& job, bool is_publish,
+                            const std::vector<v1::File>& outputs) {
   for (const v1::File& file : outputs) {
     const bool source = absl::StartsWith(file.path(), "source/");
     if (!source && (is_publish || absl::StartsWith(file.path(), ".strata/"))) continue;
@@ -202,7 +223,8 @@ std::vector<std::string> MissingBlobs(Database& db, const std::vector<std::strin
   return missing;
 }
 
-std::vector<v1::File> InputsOf(Database& db, const std::string& job, jobs::TaskKind kind, const std::string& step) {
+std::vector<v1::File> InputsOf(Database& db, const std::string& job, jobs::TaskKind kind,
+                               const std::string& step) {
   using jobs::TaskKind;
   const std::string own_step = "steps/" + step + "/";
   const auto reads = [&](const std::string& path) {
@@ -254,7 +276,8 @@ Removed DeleteJob(Database& db, const std::string& job) {
   std::string model;
   if (Rows rows = db.Query("SELECT model FROM jobs WHERE id=?", {job}); rows.Next()) model = rows.Text(0);
   db.Run("DELETE FROM jobs WHERE id=?", {job});
-  db.Run("DELETE FROM models WHERE id=? AND NOT EXISTS (SELECT 1 FROM jobs WHERE model = models.id)", {model});
+  db.Run("DELETE FROM models WHERE id=? AND NOT EXISTS (SELECT 1 FROM jobs WHERE model = models.id)",
+         {model});
   std::vector<std::pair<std::string, int64_t>> unused;
   for (const std::string& digest : candidates) {
     Rows rows = db.Query(absl::StrCat("SELECT size FROM blobs WHERE digest=? AND", kUnused), {digest});
@@ -266,7 +289,8 @@ Removed DeleteJob(Database& db, const std::string& job) {
 Removed DeleteUnused(Database& db, absl::Time before) {
   std::vector<std::pair<std::string, int64_t>> unused;
   {
-    Rows rows = db.Query(absl::StrCat("SELECT digest, size FROM blobs WHERE stored_us < ? AND", kUnused), {before});
+    Rows rows =
+        db.Query(absl::StrCat("SELECT digest, size FROM blobs WHERE stored_us < ? AND", kUnused), {before});
     while (rows.Next()) unused.emplace_back(rows.Text(0), rows.Int(1));
   }
   return RemoveListed(db, std::move(unused));

@@ -9,25 +9,27 @@
 
 namespace strata::store {
 
-// Stores the files and findings of a task that passed or whose gate failed. Paths that another task wrote before
-// keep their first content, but for publish, which replaces.
+// Stores the files and findings of a task that passed or whose gate failed. Paths that another task wrote
+// before keep their first content, but for publish, which replaces.
 void RecordResult(Database& db, const std::string& job, const std::string& task, bool is_publish,
                   const std::vector<v1::File>& outputs, const Findings& findings);
 
-// Whether RecordResult would succeed: a trial that leaves no trace. So no result, whatever is in it, can fail the
-// other work of its group.
+// Whether RecordResult would succeed: a trial that leaves no trace. So no result, whatever is in it, can fail
+// the other work of its group.
 absl::Status TryRecordResult(Database& db, const std::string& job, const std::string& task, bool is_publish,
                              const std::vector<v1::File>& outputs, const Findings& findings);
 
 // The first of `outputs` that would change a file of the job: two tasks wrote different bytes under one path,
 // or a task wrote into source/. "" if none does. Files under .strata/ may differ: the first stays.
-std::string ConflictingPath(Database& db, const std::string& job, bool is_publish, const std::vector<v1::File>& outputs);
+std::string ConflictingPath(Database& db, const std::string& job, bool is_publish,
+                            const std::vector<v1::File>& outputs);
 
 // Digests that are not stored.
 std::vector<std::string> MissingBlobs(Database& db, const std::vector<std::string>& digests);
 
 // What a task reads (docs/tasks.md), in path order.
-std::vector<v1::File> InputsOf(Database& db, const std::string& job, jobs::TaskKind kind, const std::string& step);
+std::vector<v1::File> InputsOf(Database& db, const std::string& job, jobs::TaskKind kind,
+                               const std::string& step);
 
 struct Removed {
   std::vector<std::string> digests;  // contents that nothing refers to any more; their rows are gone

@@ -15,8 +15,10 @@ absl::Status ToStatus(int code, const std::string& message) {
     case SQLITE_FULL:
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_IOERR: return absl::UnavailableError(message);
-    default: return absl::InternalError(message);
+    case SQLITE_IOERR:
+      return absl::UnavailableError(message);
+    default:
+      return absl::InternalError(message);
   }
 }
 
@@ -56,11 +58,15 @@ bool Rows::Next() {
 
 bool Rows::Null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 int64_t Rows::Int(int column) const { return sqlite3_column_int64(statement_, column); }
-double Rows::Real(int column) const { return Null(column) ? std::nan("") : sqlite3_column_double(statement_, column); }
+double Rows::Real(int column) const {
+  return Null(column) ? std::nan("") : sqlite3_column_double(statement_, column);
+}
 
 std::string Rows::Text(int column) const {
   const void* data = sqlite3_column_blob(statement_, column);
-  return data == nullptr ? "" : std::string(static_cast<const char*>(data), sqlite3_column_bytes(statement_, column));
+  return data == nullptr
+             ? ""
+             : std::string(static_cast<const char*>(data), sqlite3_column_bytes(statement_, column));
 }
 
 absl::Time Rows::Time(int column) const {
@@ -83,7 +89,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::OpenWriter(const std::string
   auto db = Open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   if (!db.ok()) return db.status();
   (*db)->Script(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=1000;"
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA "
+      "wal_autocheckpoint=1000;"
       "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;");
   if (absl::Status status = (*db)->TakeStatus(); !status.ok()) return status;
   return db;
@@ -117,8 +124,8 @@ sqlite3_stmt* Database::Prepare(const std::string& sql) {
   if (!ok()) return nullptr;
   sqlite3_stmt*& statement = statements_[sql];
   if (statement == nullptr &&
-      sqlite3_prepare_v3(handle_, sql.c_str(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement,
-                         nullptr) != SQLITE_OK) {
+      sqlite3_prepare_v3(handle_, sql.c_str(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                         &statement, nullptr) != SQLITE_OK) {
     FailHere(sql.substr(0, 60));
     return nullptr;
   }
@@ -152,9 +159,13 @@ void Database::Run(const std::string& sql, std::initializer_list<Value> values) 
   sqlite3_reset(statement);
 }
 
-Rows Database::Query(const std::string& sql, std::initializer_list<Value> values) { return {this, Bind(sql, values)}; }
+Rows Database::Query(const std::string& sql, std::initializer_list<Value> values) {
+  return {this, Bind(sql, values)};
+}
 
-Rows Database::QueryWith(const std::string& sql, const std::vector<Value>& values) { return {this, Bind(sql, values)}; }
+Rows Database::QueryWith(const std::string& sql, const std::vector<Value>& values) {
+  return {this, Bind(sql, values)};
+}
 
 int64_t Database::QueryInt(const std::string& sql, std::initializer_list<Value> values) {
   Rows rows = Query(sql, values);

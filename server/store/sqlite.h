@@ -1,6 +1,6 @@
 #pragma once
-// SQLite behind values: one connection per Database, statements cached by their text. The only user of sqlite3.h
-// is sqlite.cc. Not thread-safe: a Database belongs to one thread at a time.
+// SQLite behind values: one connection per Database, statements cached by their text. The only user of
+// sqlite3.h is sqlite.cc. Not thread-safe: a Database belongs to one thread at a time.
 //
 // Errors stick: the first one is kept, later calls do nothing, TakeStatus() hands it out. So a sequence of
 // calls is written straight and asked once.
@@ -9,9 +9,9 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
-#include <type_traits>
 #include <variant>
 #include <vector>
 

@@ -55,7 +55,8 @@ void Writer::Loop() {
     std::vector<Item> group;
     {
       absl::MutexLock lock(&mutex_);
-      const auto wake = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !waiting_.empty(); };
+      const auto wake = [this]()
+                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !waiting_.empty(); };
       mutex_.Await(absl::Condition(&wake));
       if (waiting_.empty()) return;
       while (!waiting_.empty() && group.size() < kGroup) {

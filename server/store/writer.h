@@ -1,8 +1,8 @@
 #pragma once
 // The one thread that writes. It owns the one writing connection, and with it all checkpoints.
 //
-// Work that waits is taken together: one transaction, one fsync, then the callbacks. If any of it fails, or the
-// commit does, the whole group is rolled back and every callback of the group gets the error.
+// Work that waits is taken together: one transaction, one fsync, then the callbacks. If any of it fails, or
+// the commit does, the whole group is rolled back and every callback of the group gets the error.
 
 #include <deque>
 #include <functional>
@@ -20,13 +20,14 @@ namespace strata::store {
 
 class Writer {
  public:
-  // Runs in the writer thread inside the transaction. Errors of its statements stick to `db` and fail the group.
+  // Runs in the writer thread inside the transaction. Errors of its statements stick to `db` and fail the
+  // group.
   using Work = absl::AnyInvocable<void(Database& db)>;
   // Runs in the writer thread when the work is on disk, or with the error when it is not and never will be.
   using Then = absl::AnyInvocable<void(const absl::Status& status)>;
 
-  // `before_commit`: runs in the writer thread before each commit; its error fails the group. `rolled_back`: runs in
-  // the writer thread after a failed group, before its callbacks, outside of a transaction.
+  // `before_commit`: runs in the writer thread before each commit; its error fails the group. `rolled_back`:
+  // runs in the writer thread after a failed group, before its callbacks, outside of a transaction.
   struct Hooks {
     std::function<absl::Status()> before_commit;
     std::function<void(Database& db)> rolled_back;

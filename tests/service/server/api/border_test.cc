@@ -16,14 +16,20 @@ TEST(ListenAddress, OnlyThisMachineMayReachIt) {
   for (const char* ok : {"unix:/tmp/s", "127.0.0.1:0", "127.1.2.3:80", "localhost:7420", "[::1]:7420"}) {
     EXPECT_TRUE(api::CheckListenAddress(ok).ok()) << ok;
   }
-  for (const char* bad : {"0.0.0.0:7420", "[::]:7420", "10.0.0.1:7420", "example.com:7420", "*:1", "localhost.evil.com:1"}) {
-    EXPECT_THAT(std::string(api::CheckListenAddress(bad).message()), HasSubstr("reached from other machines")) << bad;
+  for (const char* bad :
+       {"0.0.0.0:7420", "[::]:7420", "10.0.0.1:7420", "example.com:7420", "*:1", "localhost.evil.com:1"}) {
+    EXPECT_THAT(std::string(api::CheckListenAddress(bad).message()), HasSubstr("reached from other machines"))
+        << bad;
   }
   for (const char* bad : {"", "7420", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x"}) {
-    EXPECT_THAT(std::string(api::CheckListenAddress(bad).message()), HasSubstr("neither unix:PATH nor HOST:PORT")) << bad;
+    EXPECT_THAT(std::string(api::CheckListenAddress(bad).message()),
+                HasSubstr("neither unix:PATH nor HOST:PORT"))
+        << bad;
   }
-  EXPECT_THAT(std::string(api::CheckListenAddress("unix:/tmp/" + std::string(200, 'x')).message()), HasSubstr("shorter"));
-  EXPECT_THAT(std::string(api::CheckListenAddress("unix:/no/such/folder/s").message()), HasSubstr("no folder"));
+  EXPECT_THAT(std::string(api::CheckListenAddress("unix:/tmp/" + std::string(200, 'x')).message()),
+              HasSubstr("shorter"));
+  EXPECT_THAT(std::string(api::CheckListenAddress("unix:/no/such/folder/s").message()),
+              HasSubstr("no folder"));
 }
 
 TEST(ToGrpcStatus, CarriesReasonFieldAndRetryAdvice) {

@@ -6,6 +6,7 @@
 
 #include "base/sha256.h"
 #include "google/rpc/status.pb.h"
+#include "tests/service/server/api/service_fixture.h"
 
 namespace strata::testing {
 
@@ -67,7 +68,8 @@ std::string LiveServer::Upload(const std::string& content) {
   return start.digest();
 }
 
-v1::Decomposition LiveServer::Submit(const std::string& request_id, const std::map<std::string, std::string>& labels) {
+v1::Decomposition LiveServer::Submit(const std::string& request_id,
+                                     const std::map<std::string, std::string>& labels) {
   v1::CreateDecompositionRequest request;
   request.set_request_id(request_id);
   v1::File* file = request.mutable_source()->add_files();
@@ -107,6 +109,20 @@ v1::Decomposition LiveServer::WaitForEnd(const std::string& id, std::vector<v1::
   const grpc::Status status = reader->Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();
   return Get(id);
+}
+
+Files Download(v1::Strata::Stub& stub, const v1::DownloadBundleRequest& request, grpc::Status* status) {
+  grpc::ClientContext context;
+  auto reader = stub.DownloadBundle(&context, request);
+  v1::BundleChunk chunk;
+  Files files;
+  std::string path;
+  while (reader->Read(&chunk)) {
+    if (chunk.has_file()) files[path = chunk.file().path()] = "";
+    if (chunk.kind_case() == v1::BundleChunk::kData) files[path] += chunk.data();
+  }
+  *status = reader->Finish();
+  return files;
 }
 
 FakeWorker::FakeWorker(LiveServer& server, std::string id, Handler handler)
@@ -281,6 +297,8 @@ std::string ViolatedField(const grpc::Status& status) {
   return bad.field_violations_size() == 0 ? "" : bad.field_violations(0).field();
 }
 
-bool SaysRetry(const grpc::Status& status) { return Detail<google::rpc::RetryInfo>(status).has_retry_delay(); }
+bool SaysRetry(const grpc::Status& status) {
+  return Detail<google::rpc::RetryInfo>(status).has_retry_delay();
+}
 
 }  // namespace strata::testing

@@ -36,7 +36,8 @@ class LiveServer {
   // Uploads, and expects it to succeed. Returns the digest.
   std::string Upload(const std::string& content);
   // Submits kModelSource as mlp.py.
-  v1::Decomposition Submit(const std::string& request_id, const std::map<std::string, std::string>& labels = {});
+  v1::Decomposition Submit(const std::string& request_id,
+                           const std::map<std::string, std::string>& labels = {});
   v1::Decomposition Get(const std::string& id);
   // Watches until the job ends.
   v1::Decomposition WaitForEnd(const std::string& id, std::vector<v1::Event>* events = nullptr);
@@ -59,9 +60,9 @@ class FakeWorker {
     v1::ResultStatus status = v1::RESULT_STATUS_PASSED;
     Files files;
     v1::Failure failure;
-    std::string output;    // on stdout
-    bool never = false;    // holds the lease and says nothing
-    bool mute = false;     // not even in heartbeats
+    std::string output;  // on stdout
+    bool never = false;  // holds the lease and says nothing
+    bool mute = false;   // not even in heartbeats
   };
   using Handler = std::function<Work(const v1::Lease&)>;
 

@@ -25,13 +25,15 @@ class ServerProcess : public LiveServer {
  public:
   void Start() {
     SubprocessOptions options;
-    options.argv = {Program(), "--listen", address(), "--data-dir", folder() + "/data", "--lease-seconds", "3", "--log-level", "off"};
+    options.argv = {Program(),         "--listen", address(),     "--data-dir", folder() + "/data",
+                    "--lease-seconds", "3",        "--log-level", "off"};
     auto process = Subprocess::Start(options);
     ASSERT_TRUE(process.ok()) << process.status();
     process_ = *std::move(process);
     Dial(address());
     // On a channel of its own: the other may not know yet that the server before is gone.
-    auto health = grpc::health::v1::Health::NewStub(grpc::CreateChannel(address(), grpc::InsecureChannelCredentials()));
+    auto health =
+        grpc::health::v1::Health::NewStub(grpc::CreateChannel(address(), grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
@@ -68,9 +70,11 @@ TEST(StrataServer, SaysWhenItIsReadyAndEndsOnSigterm) {
   const std::string out = folder_only.folder() + "/out";
   std::string ignored;
   // Port 0, so that the line has to name the one that was found.
-  const std::string script = absl::StrCat(Program(), " --listen 127.0.0.1:0 --data-dir ", folder_only.folder(), "/data --log-level off > ",
-                                          out, " & pid=$!; for i in $(seq 100); do [ -s ", out, " ] && break; sleep 0.05; done;"
-                                          " kill -TERM $pid; wait $pid");
+  const std::string script =
+      absl::StrCat(Program(), " --listen 127.0.0.1:0 --data-dir ", folder_only.folder(),
+                   "/data --log-level off > ", out, " & pid=$!; for i in $(seq 100); do [ -s ", out,
+                   " ] && break; sleep 0.05; done;"
+                   " kill -TERM $pid; wait $pid");
   EXPECT_EQ(RunShell(script, &ignored), 0);
   std::ifstream file(out);
   std::string line, more;

@@ -24,7 +24,9 @@ std::unique_ptr<Coordinator> Start(const std::string& folder) {
   return coordinator.ok() ? *std::move(coordinator) : nullptr;
 }
 
-std::string Content(int i) { return "model " + std::to_string(i) + std::string(static_cast<size_t>(i % 7) * 5000, 'x'); }
+std::string Content(int i) {
+  return "model " + std::to_string(i) + std::string(static_cast<size_t>(i % 7) * 5000, 'x');
+}
 
 std::string StoreNow(Coordinator& coordinator, const std::string& content) {
   auto file = coordinator.blobs().NewTemporary();
@@ -103,12 +105,16 @@ void CheckContents(Coordinator& coordinator) {
   const absl::Status status = coordinator.readers().Do([&](store::Database& db) {
     store::Rows check = db.Query("PRAGMA integrity_check");
     EXPECT_TRUE(check.Next() && check.Text(0) == "ok");
-    EXPECT_EQ(db.QueryInt("SELECT COUNT(*) FROM jobs j WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.job = j.id)"), 0);
-    EXPECT_EQ(db.QueryInt("SELECT COUNT(*) FROM jobs j WHERE last_event NOT IN (SELECT number FROM events)"), 0);
+    EXPECT_EQ(db.QueryInt(
+                  "SELECT COUNT(*) FROM jobs j WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.job = j.id)"),
+              0);
+    EXPECT_EQ(db.QueryInt("SELECT COUNT(*) FROM jobs j WHERE last_event NOT IN (SELECT number FROM events)"),
+              0);
     store::Rows blobs = db.Query("SELECT digest, size FROM blobs");
     while (blobs.Next()) {
       const auto content = coordinator.blobs().ReadBlob(blobs.Text(0), 1 << 20);
-      EXPECT_TRUE(content.ok() && Sha256Hex(*content) == blobs.Text(0) && content->size() == static_cast<size_t>(blobs.Int(1)));
+      EXPECT_TRUE(content.ok() && Sha256Hex(*content) == blobs.Text(0) &&
+                  content->size() == static_cast<size_t>(blobs.Int(1)));
     }
     return absl::OkStatus();
   });

@@ -35,7 +35,8 @@ TEST(TasksOf, ChildIsReleasedByTheGatesOfAllItsParents) {
   EXPECT_THAT(After(tasks, "decompose/gpt"), ElementsAre("prepare"));
   EXPECT_THAT(After(tasks, "verify/gpt"), ElementsAre("decompose/gpt"));
   EXPECT_THAT(After(tasks, "decompose/mlp"), ElementsAre("verify/gpt", "verify/block"));
-  EXPECT_THAT(After(tasks, "compose"), ElementsAre("verify/gpt", "verify/block", "verify/attention", "verify/mlp"));
+  EXPECT_THAT(After(tasks, "compose"),
+              ElementsAre("verify/gpt", "verify/block", "verify/attention", "verify/mlp"));
   EXPECT_THAT(After(tasks, "coverage"), ElementsAre("compose"));
   EXPECT_THAT(After(tasks, "publish"), ElementsAre("coverage"));
 }

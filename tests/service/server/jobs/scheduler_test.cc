@@ -11,7 +11,8 @@ using ::testing::HasSubstr;
 const absl::Time kStart = absl::FromUnixSeconds(1'700'000'000);
 
 Graph TwoSteps() {
-  return {"mlp", {{"mlp", 3, "step_1", {"fusion"}}, {"fusion", 1, "step_2", {"linear"}}, {"linear", 0, "", {}}}};
+  return {"mlp",
+          {{"mlp", 3, "step_1", {"fusion"}}, {"fusion", 1, "step_2", {"linear"}}, {"linear", 0, "", {}}}};
 }
 
 // The core with a clock that the test turns, and what it last said.
@@ -43,7 +44,8 @@ class Farm : public ::testing::Test {
     if (outcome != Outcome::kPassed) report.failure = Failure{FailureKind::kUser, "forward raised"};
     if (outcome == Outcome::kGateFailed) report.failure = Failure{FailureKind::kGate, "numbers differ"};
     report.retryable = retryable;
-    if (lease.task.kind == TaskKind::kPrepare && outcome == Outcome::kPassed) report.graph = graph.value_or(TwoSteps());
+    if (lease.task.kind == TaskKind::kPrepare && outcome == Outcome::kPassed)
+      report.graph = graph.value_or(TwoSteps());
     Hear(report);
     return lease;
   }
@@ -97,7 +99,9 @@ TEST_F(Farm, JobWaitsForAWorkerAndIsNotCalledRunning) {
 TEST_F(Farm, SiblingsRunInParallel) {
   JoinWorker("w", 4);
   Hear(Submit{"job"});
-  Finish(Outcome::kPassed, Graph{"m", {{"m", 3, "s1", {"a", "b"}}, {"a", 1, "s2", {"k"}}, {"b", 1, "s3", {"k"}}, {"k", 0, "", {}}}});
+  Finish(Outcome::kPassed,
+         Graph{"m",
+               {{"m", 3, "s1", {"a", "b"}}, {"a", 1, "s2", {"k"}}, {"b", 1, "s3", {"k"}}, {"k", 0, "", {}}}});
   Finish();
   Finish();
   EXPECT_EQ(CountTasks(state_.jobs.at("job")).tasks_running, 2);
@@ -120,7 +124,9 @@ TEST_F(Farm, GateFailureDropsTheRestAndPublishesWhatIsProved) {
 TEST_F(Farm, RunningSiblingsFinishBeforePublishAfterAGateFailure) {
   JoinWorker("w", 4);
   Hear(Submit{"job"});
-  Finish(Outcome::kPassed, Graph{"m", {{"m", 3, "s1", {"a", "b"}}, {"a", 1, "s2", {"k"}}, {"b", 1, "s3", {"k"}}, {"k", 0, "", {}}}});
+  Finish(Outcome::kPassed,
+         Graph{"m",
+               {{"m", 3, "s1", {"a", "b"}}, {"a", 1, "s2", {"k"}}, {"b", 1, "s3", {"k"}}, {"k", 0, "", {}}}});
   Finish();
   Finish();
   Finish(Outcome::kFailed);
@@ -355,7 +361,8 @@ TEST(LeaseId, NamesJobTaskAndAttempt) {
   EXPECT_EQ(name->job, "d-1");
   EXPECT_EQ(name->task, "verify/block");
   EXPECT_EQ(name->attempt, 7u);
-  for (const char* bad : {"", "x", "a/b", "a#1", "a/b#", "a/b#x", "#1/"}) EXPECT_FALSE(ParseLeaseId(bad)) << bad;
+  for (const char* bad : {"", "x", "a/b", "a#1", "a/b#", "a/b#x", "#1/"})
+    EXPECT_FALSE(ParseLeaseId(bad)) << bad;
 }
 
 }  // namespace

@@ -17,10 +17,10 @@ constexpr absl::Duration kGrace = absl::Seconds(2);  // between two ticks, at mo
 
 // What a disk keeps: exactly what the saves said, nothing of the state itself.
 struct Disk {
-  std::map<JobId, Job> jobs;               // also ended ones
+  std::map<JobId, Job> jobs;  // also ended ones
   std::vector<JobId> order;
   std::map<std::string, JobId> by_request;
-  std::map<std::string, int> outputs;      // job/task → how often recorded
+  std::map<std::string, int> outputs;  // job/task → how often recorded
 };
 
 // An agent: what it holds is forgotten by a crash, kept over a broken stream.
@@ -31,7 +31,7 @@ struct Agent {
   bool connected = false;
   bool draining = false;
   absl::Time stalled_until = absl::InfinitePast();  // connected, but says nothing
-  std::map<LeaseId, absl::Time> held;       // with the time it will be done
+  std::map<LeaseId, absl::Time> held;               // with the time it will be done
   std::map<LeaseId, TaskKind> kinds;
 };
 
@@ -69,7 +69,8 @@ class World {
 
   void Trouble() {
     if (OneIn(8)) SubmitOne();
-    if (OneIn(40) && !disk_.order.empty()) Hear(Cancel{disk_.order[random_() % disk_.order.size()], "changed my mind"});
+    if (OneIn(40) && !disk_.order.empty())
+      Hear(Cancel{disk_.order[random_() % disk_.order.size()], "changed my mind"});
     if (crash_pending_ || OneIn(60)) CrashServer();
     if (OneIn(30) && !agents_.empty()) {
       Agent& agent = agents_[random_() % agents_.size()];
@@ -143,12 +144,17 @@ class World {
     Report report{agent.id, agent.session, lease, Outcome::kPassed};
     const int dice = static_cast<int>(random_() % 100);
     if (chaos_) {
-      if (dice < 3) report.outcome = Outcome::kGateFailed;
-      else if (dice < 6) report.outcome = Outcome::kFailed, report.retryable = OneIn(2);
-      else if (dice < 9) report.outcome = Outcome::kEngineDied;
-      else if (dice < 12) report.outcome = Outcome::kReturned;
+      if (dice < 3)
+        report.outcome = Outcome::kGateFailed;
+      else if (dice < 6)
+        report.outcome = Outcome::kFailed, report.retryable = OneIn(2);
+      else if (dice < 9)
+        report.outcome = Outcome::kEngineDied;
+      else if (dice < 12)
+        report.outcome = Outcome::kReturned;
     }
-    if (report.outcome == Outcome::kPassed && agent.kinds[lease] == TaskKind::kPrepare) report.graph = RandomGraph();
+    if (report.outcome == Outcome::kPassed && agent.kinds[lease] == TaskKind::kPrepare)
+      report.graph = RandomGraph();
     if (report.outcome != Outcome::kPassed) report.failure = Failure{FailureKind::kOurs, "dice"};
     Hear(report);
   }
@@ -243,14 +249,16 @@ class World {
     if (lease.task.kind == TaskKind::kPublish && row.failure) return;
     for (const TaskId& before : lease.task.after) {
       const Task* gate = FindTask(row, before);
-      if (gate == nullptr || gate->state != TaskState::kPassed) Break(lease.task.id + " leased before its gate was on disk");
+      if (gate == nullptr || gate->state != TaskState::kPassed)
+        Break(lease.task.id + " leased before its gate was on disk");
     }
   }
 
   void Check() {
     if (const std::string broken = BrokenInvariant(state_, now_, kGrace); !broken.empty()) Break(broken);
     for (const auto& [id, worker] : state_.workers) {
-      if (worker.leases.size() > worker.slots && worker.session != 0) Break(id + " holds more leases than slots");
+      if (worker.leases.size() > worker.slots && worker.session != 0)
+        Break(id + " holds more leases than slots");
     }
     std::set<JobId> rows(disk_.order.begin(), disk_.order.end());
     if (rows.size() != disk_.by_request.size()) Break("a request has two rows");

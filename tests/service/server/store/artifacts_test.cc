@@ -29,22 +29,29 @@ TEST(Artifacts, ComplaintNamesFileAndPlace) {
       {"{\"nodes\": {}", "t.json is no JSON"},
       {"{}", "t.json: has no 'nodes'"},
       {R"({"nodes": []})", "t.json:.nodes is no object"},
-      {R"({"nodes": {"a": {"id": "b", "level": "kernel", "path": "x"}}})", "t.json:.nodes.a has another id than its key"},
+      {R"({"nodes": {"a": {"id": "b", "level": "kernel", "path": "x"}}})",
+       "t.json:.nodes.a has another id than its key"},
       {R"({"nodes": {"a": {"id": 5, "level": "kernel", "path": "x"}}})", "t.json:.nodes.a.id is no text"},
       {R"({"nodes": {"a": {"id": "a", "level": "stage", "path": "x"}}})", "has level 'stage'"},
       {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "../x"}}})", "leads nowhere"},
-      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "instance_count": -1}}})", "is no whole number"},
-      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "instance_count": 1e30}}})", "is no whole number"},
-      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "instance_count": 18446744073709551615}}})", "is no whole number"},
-      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "input_shapes": {"x": [1.5]}}}})", "no list of whole numbers"},
+      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "instance_count": -1}}})",
+       "is no whole number"},
+      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "instance_count": 1e30}}})",
+       "is no whole number"},
+      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "instance_count": 18446744073709551615}}})",
+       "is no whole number"},
+      {R"({"nodes": {"a": {"id": "a", "level": "kernel", "path": "x", "input_shapes": {"x": [1.5]}}}})",
+       "no list of whole numbers"},
       {R"({"nodes": {}, "data_flow": {}})", "t.json:.data_flow is no list"},
       {"{\"nodes\": {\"\xff\": 1}}", "t.json is no JSON"},
   };
-  for (const Case& c : cases) EXPECT_THAT(Message(ParseTree("t.json", c.text)), HasSubstr(c.message)) << c.text;
+  for (const Case& c : cases)
+    EXPECT_THAT(Message(ParseTree("t.json", c.text)), HasSubstr(c.message)) << c.text;
 }
 
 TEST(Artifacts, HostileSizesEndInAnErrorAndInTime) {
-  EXPECT_THAT(Message(ParseTree("t.json", "{\"nodes\":" + std::string(1 << 20, '['))), HasSubstr("nested deeper"));
+  EXPECT_THAT(Message(ParseTree("t.json", "{\"nodes\":" + std::string(1 << 20, '['))),
+              HasSubstr("nested deeper"));
   std::string many = "{\"nodes\": {";
   for (int i = 0; i < 200000; ++i) many += "\"k" + std::to_string(i) + "\":0,";
   EXPECT_THAT(Message(ParseTree("t.json", many + "\"k\":0}}")), HasSubstr("more than 20000 members"));
@@ -61,26 +68,37 @@ TEST(Artifacts, ShapesKeepTheOrderOfForward) {
 }
 
 TEST(Artifacts, VerdictTakesNumbersThatJsonHasNot) {
-  const auto verdict = ParseVerdict("v.json", R"({"status": "FAIL", "numerical_comparison": {"max_diff_across_trials": null,
+  const auto verdict =
+      ParseVerdict("v.json", R"({"status": "FAIL", "numerical_comparison": {"max_diff_across_trials": null,
       "trials": [{"trial": 0, "seed": 42, "max_diff": "inf", "pass": false}, {"trial": 1, "max_diff": "nan"}]}})");
   ASSERT_TRUE(verdict.ok()) << verdict.status();
   EXPECT_TRUE(std::isnan(verdict->step().max_diff()));
   EXPECT_TRUE(std::isinf(verdict->trials(0).max_diff()));
   EXPECT_TRUE(std::isnan(verdict->trials(1).max_diff()));
-  EXPECT_FALSE(ParseVerdict("v.json", R"({"status": "PASS", "numerical_comparison": {"max_diff_across_trials": "0"}})").ok());
+  EXPECT_FALSE(
+      ParseVerdict("v.json", R"({"status": "PASS", "numerical_comparison": {"max_diff_across_trials": "0"}})")
+          .ok());
 }
 
 TEST(Artifacts, JobsAreCheckedAsAGraph) {
-  EXPECT_THAT(Message(ParseJobs("j", R"({"root": "a", "components": [{"id": "a", "level": "model", "step": "s", "children": ["b"]}]})")),
-              HasSubstr("child 'b' of a is no component"));
-  EXPECT_TRUE(ParseJobs("j", R"({"root": "a", "components": [{"id": "a", "level": "kernel", "step": "", "children": []}]})").ok());
+  EXPECT_THAT(
+      Message(ParseJobs(
+          "j",
+          R"({"root": "a", "components": [{"id": "a", "level": "model", "step": "s", "children": ["b"]}]})")),
+      HasSubstr("child 'b' of a is no component"));
+  EXPECT_TRUE(
+      ParseJobs(
+          "j", R"({"root": "a", "components": [{"id": "a", "level": "kernel", "step": "", "children": []}]})")
+          .ok());
 }
 
 TEST(Artifacts, PathsDecideWhatAFileSays) {
   Findings findings;
-  EXPECT_TRUE(ReadArtifact("steps/step_1_a/verification_result.json", R"({"status": "PASS"})", findings).ok());
+  EXPECT_TRUE(
+      ReadArtifact("steps/step_1_a/verification_result.json", R"({"status": "PASS"})", findings).ok());
   EXPECT_EQ(findings.verdicts.at(0).step().name(), "step_1_a");
-  EXPECT_TRUE(ReadArtifact("steps/step_1_a/coverage_report.json", R"({"status": "FULL_COVERAGE"})", findings).ok());
+  EXPECT_TRUE(
+      ReadArtifact("steps/step_1_a/coverage_report.json", R"({"status": "FULL_COVERAGE"})", findings).ok());
   EXPECT_EQ(findings.coverages.at(0).step(), "step_1_a");
   EXPECT_TRUE(ReadArtifact("steps/a/b/verification_result.json", "not looked at", findings).ok());
   EXPECT_TRUE(ReadArtifact("level_0_kernel/x.py", "not looked at", findings).ok());
@@ -89,9 +107,10 @@ TEST(Artifacts, PathsDecideWhatAFileSays) {
 }
 
 TEST(IsSafePath, RefusesWhatLeadsOut) {
-  for (const char* ok : {"a", "a/b.py", ".strata/jobs.json", "a..b/c", "modèle/x.py"}) EXPECT_TRUE(IsSafePath(ok)) << ok;
-  for (const char* bad : {"", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\\b", "a\nb", "a\x7f", "\xff",
-                          "\xc3/\xa9"}) {
+  for (const char* ok : {"a", "a/b.py", ".strata/jobs.json", "a..b/c", "modèle/x.py"})
+    EXPECT_TRUE(IsSafePath(ok)) << ok;
+  for (const char* bad : {"", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\\b", "a\nb",
+                          "a\x7f", "\xff", "\xc3/\xa9"}) {
     EXPECT_FALSE(IsSafePath(bad)) << bad;
   }
   EXPECT_FALSE(IsSafePath(std::string(501, 'a')));

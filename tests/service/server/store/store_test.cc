@@ -69,7 +69,9 @@ TEST_F(Store, ReaderSeesCommitsAndCannotWrite) {
   auto db = Open();
   Readers readers(DbPath());
   db->Run("INSERT INTO blobs(digest, size, stored_us) VALUES ('d', 1, 2)");
-  const auto count = [](Database& r) -> absl::StatusOr<int64_t> { return r.QueryInt("SELECT COUNT(*) FROM blobs"); };
+  const auto count = [](Database& r) -> absl::StatusOr<int64_t> {
+    return r.QueryInt("SELECT COUNT(*) FROM blobs");
+  };
   EXPECT_EQ(*readers.Do(count), 1);
   const absl::Status status = readers.Do([](Database& r) {
     r.Run("DELETE FROM blobs");
@@ -85,7 +87,9 @@ TEST_F(Store, WorkThatWaitsIsCommittedTogetherAndFailsTogether) {
   Writer writer(Open(), {[&] { return ++commits, disk; }, [&](Database&) { ++rollbacks; }});
   absl::Notification go, done;
   std::vector<absl::StatusCode> codes;
-  const auto insert = [](Database& db) { db.Run("INSERT INTO blobs(digest, size, stored_us) VALUES (hex(randomblob(8)), 1, 2)"); };
+  const auto insert = [](Database& db) {
+    db.Run("INSERT INTO blobs(digest, size, stored_us) VALUES (hex(randomblob(8)), 1, 2)");
+  };
   const auto note = [&](const absl::Status& s) { codes.push_back(s.code()); };
   writer.Post([&](Database&) { go.WaitForNotification(); }, note);
   for (int i = 0; i < 10; ++i) writer.Post(insert, note);
@@ -108,7 +112,8 @@ TEST_F(Store, WorkThatWaitsIsCommittedTogetherAndFailsTogether) {
   disk = absl::OkStatus();
   absl::Notification counted;
   int64_t rows = 0;
-  writer.Post([&](Database& db) { rows = db.QueryInt("SELECT COUNT(*) FROM blobs"); }, [&](const absl::Status&) { counted.Notify(); });
+  writer.Post([&](Database& db) { rows = db.QueryInt("SELECT COUNT(*) FROM blobs"); },
+              [&](const absl::Status&) { counted.Notify(); });
   counted.WaitForNotification();
   EXPECT_EQ(rows, 10);
 }
@@ -163,7 +168,10 @@ TEST_F(Store, LiveJobComesBackAsItWasSaved) {
   request.set_device(v1::DEVICE_CUDA);
   const absl::Time now = absl::FromUnixSeconds(1000);
   InsertJob(*db, "d-1", request, "digest", now);
-  jobs::Job job{.id = "d-1", .device = jobs::Device::kCuda, .resolved_device = "cuda", .state = jobs::JobState::kRunning};
+  jobs::Job job{.id = "d-1",
+                .device = jobs::Device::kCuda,
+                .resolved_device = "cuda",
+                .state = jobs::JobState::kRunning};
   job.failure = jobs::Failure{jobs::FailureKind::kGate, "no", "c", "f.py", 7, "tb", "verify/c"};
   job.started_at = now;
   jobs::Task task{.id = "verify/c", .kind = jobs::TaskKind::kVerify, .component = "c", .step = "step_1"};
@@ -172,7 +180,8 @@ TEST_F(Store, LiveJobComesBackAsItWasSaved) {
   task.attempt = 3;
   task.tries = 2;
   task.last_worker = "w";
-  task.lease = jobs::Lease{"d-1/verify/c#3", "w", 3, now, now + absl::Seconds(30), now + absl::Hours(2), jobs::Revoked::kDeadline};
+  task.lease = jobs::Lease{
+      "d-1/verify/c#3", "w", 3, now, now + absl::Seconds(30), now + absl::Hours(2), jobs::Revoked::kDeadline};
   Save(*db, jobs::SaveJob{job}, now);
   Save(*db, jobs::SaveTask{"d-1", task, 0});
   const auto loaded = LoadLiveJobs(*db);
