@@ -1,0 +1,161 @@
+"""
+Composes mlp of its kernels alone and compares it with the submitted model.
+
+Runs from any directory: python composition_test.py prints PASS and exits with 0.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn as nn
+
+BUNDLE = Path(__file__).resolve().parent.parent
+for folder in ("level_3_model", "level_0_kernel"):
+    sys.path.insert(0, str(BUNDLE / folder))
+
+# The numeric setting that the bundle was verified under.
+torch.backends.mha.set_fastpath_enabled(False)
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.deterministic = True
+torch.backends.cudnn.benchmark = False
+
+SEEDS = (42, 43, 44)
+RTOL, ATOL = 1e-4, 1e-5
+
+import mlp as submission
+from linear_784x512_fp32 import Model as Linear784x512
+from relu_fp32 import Model as ReLU
+from linear_512x512_fp32 import Model as Linear512x512
+from linear_512x10_fp32 import Model as Linear512x10
+
+
+class LinearRelu784x512(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = Linear784x512()
+        self.relu = ReLU()
+
+    def forward(self, x):
+        x = self.fc1(x)  # [64, 512]
+        return self.relu(x)
+
+
+class LinearRelu512x512(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc2 = Linear512x512()
+        self.relu = ReLU()
+
+    def forward(self, x):
+        x = self.fc2(x)
+        return self.relu(x)
+
+
+class ComposedModel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1_relu = LinearRelu784x512()
+        self.fc2_relu = LinearRelu512x512()
+        self.fc3 = Linear512x10()
+
+    def forward(self, x):
+        x = self.fc1_relu(x)  # [64, 512]
+        x = self.fc2_relu(x)
+        return self.fc3(x)  # [64, 10]
+
+
+# state_dict key of the submitted model -> key of ComposedModel.
+WEIGHT_MAP = {
+    "fc1.weight": "fc1_relu.fc1.linear.weight",
+    "fc1.bias": "fc1_relu.fc1.linear.bias",
+    "fc2.weight": "fc2_relu.fc2.linear.weight",
+    "fc2.bias": "fc2_relu.fc2.linear.bias",
+    "fc3.weight": "fc3.linear.weight",
+    "fc3.bias": "fc3.linear.bias",
+}
+
+
+def get_inputs():
+    return submission.get_inputs()
+
+
+def get_input_kwargs():
+    return submission.get_input_kwargs() if hasattr(submission, "get_input_kwargs") else {}
+
+
+def get_init_inputs():
+    return []
+
+
+def transfer_weights(original, composed):
+    """Copies every weight of the submitted model to where WEIGHT_MAP says."""
+    weights = original.state_dict()
+    target = composed.state_dict()
+    with torch.no_grad():
+        for key, composed_key in WEIGHT_MAP.items():
+            target[composed_key].copy_(weights[key])
+
+
+def run(model, seed):
+    """One forward on the seed's inputs; each model draws its own copy of them."""
+    torch.manual_seed(seed)
+    inputs, kwargs = get_inputs(), get_input_kwargs()
+    with torch.no_grad():
+        return model(*inputs, **kwargs)
+
+
+def flatten(output):
+    """The leaves of nested outputs, in order."""
+    if isinstance(output, (tuple, list)):
+        return [leaf for item in output for leaf in flatten(item)]
+    if hasattr(output, "values") and not isinstance(output, torch.Tensor):
+        return [leaf for item in output.values() for leaf in flatten(item)]
+    if hasattr(output, "__dataclass_fields__"):
+        return [leaf for name in output.__dataclass_fields__ for leaf in flatten(getattr(output, name))]
+    return [output]
+
+
+def compare(expected, actual):
+    """The largest difference; raises where the outputs do not agree."""
+    largest = 0.0
+    expected, actual = flatten(expected), flatten(actual)
+    assert len(expected) == len(actual), f"{len(actual)} outputs, expected {len(expected)}"
+    for i, (e, a) in enumerate(zip(expected, actual)):
+        if not isinstance(e, torch.Tensor):
+            assert e == a, f"output {i}: {a!r}, expected {e!r}"
+            continue
+        assert e.shape == a.shape and e.dtype == a.dtype, f"output {i}: {a.shape} {a.dtype}, expected {e.shape} {e.dtype}"
+        half = e.dtype in (torch.float16, torch.bfloat16)
+        rtol, atol = (1e-3, 1e-3) if half else (RTOL, ATOL)
+        assert torch.allclose(e, a, rtol=rtol, atol=atol), f"output {i} differs by {(e - a).abs().max().item():.2e}"
+        if e.numel() > 0 and not torch.equal(e, a):
+            largest = max(largest, (e.to(torch.complex128) - a.to(torch.complex128)).abs().nan_to_num(0.0).max().item())
+    return largest
+
+
+def main():
+    largest = 0.0
+    try:
+        for seed in SEEDS:
+            torch.manual_seed(seed)
+            original = submission.Model(*getattr(submission, "get_init_inputs", list)()).eval()
+            composed = ComposedModel().eval()
+            transfer_weights(original, composed)
+            difference = compare(run(original, seed), run(composed, seed))
+            largest = max(largest, difference)
+            print(f"seed {seed}: max_diff={difference:.2e}")
+    except Exception as e:
+        print(f"FAIL: {e}")
+        import traceback
+
+        traceback.print_exc()
+        return 1
+    print(f"max_diff over all seeds: {largest:.2e}")
+    print("PASS")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
