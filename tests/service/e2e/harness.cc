@@ -49,10 +49,7 @@ bool Answers(const std::string& socket_path) {
 
 }  // namespace
 
-std::string Program(const std::string& name) {
-  const char* dir = std::getenv("STRATA_BIN_DIR");
-  return JoinPath(dir != nullptr ? dir : ProgramDir(), name);
-}
+std::string Program(const std::string& name) { return JoinPath(ProgramDir(), name); }
 
 Background::Background(const std::vector<std::string>& argv) : process_(Launch(argv, SubprocessOptions::Stdio::kPipe)) {}
 

@@ -16,10 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string Program() {
-  const char* folder = std::getenv("STRATA_BIN_DIR");
-  return absl::StrCat(folder == nullptr ? "bin" : folder, "/strata-server");
-}
+std::string Program() { return STRATA_SERVER; }
 
 class ServerProcess : public LiveServer {
  public:
@@ -85,7 +82,7 @@ TEST(StrataServer, SaysWhenItIsReadyAndEndsOnSigterm) {
 
 TEST(StrataServer, JobSurvivesSigkill) {
   ServerProcess server;
-  server.Start();
+  ASSERT_NO_FATAL_FAILURE(server.Start());
   FakeWorker worker(server, "w1", [](const v1::Lease& lease) {
     absl::SleepFor(absl::Milliseconds(150));
     return FakeWorker::Work{.files = OutputsOf(lease)};
@@ -94,7 +91,7 @@ TEST(StrataServer, JobSurvivesSigkill) {
   for (size_t tasks : {2, 4, 6}) {
     while (worker.seen().size() < tasks) absl::SleepFor(absl::Milliseconds(10));
     server.Kill();
-    server.Start();
+    ASSERT_NO_FATAL_FAILURE(server.Start());
   }
   const auto ended = server.WaitForEnd(job.id());
   EXPECT_EQ(ended.state(), v1::STATE_SUCCEEDED) << ended.ShortDebugString();

@@ -10,10 +10,11 @@ class RefactoredModel(nn.Module):
         super().__init__()
         self.fc = Linear()
         self.relu = ReLU()
-        self.register_buffer("scale", torch.full((8,), 2.0), persistent=False)
+        self.register_buffer("scale", torch.linspace(0.5, 1.0, 8))
+        self.register_buffer("gain", torch.ones(8), persistent=False)
 
     def forward(self, x):
-        return x + self.relu(self.fc(x)) * self.scale
+        return x + self.relu(self.fc(x)) * self.scale * self.gain
 
 
 def get_inputs():
