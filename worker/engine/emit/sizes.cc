@@ -72,6 +72,7 @@ SizeNames::SizeNames(const program::Program& program, const Function& function)
 }
 
 const std::vector<int64_t>* SizeNames::SizesOf(size_t parameter) const {
+  if (parameter >= function_.parameters.size()) return nullptr;
   const program::ValueId id = function_.parameters[parameter].second;
   return id == program::kNoId ? nullptr : &program_.value(id).type.sizes;
 }
@@ -107,8 +108,14 @@ bool SizeNames::WantsName(const Call& call, const std::string& argument, size_t 
   if (value <= 1) return false;
   if (name == "slice") {
     if (argument != "end" || call.args[0].value.kind != Argument::Kind::kValue) return false;
-    const program::Value& operand = program_.value(call.args[0].value.value);
-    return operand.kind != program::ValueKind::kResult;
+    // Of a table that the model keeps: self.bias[:, :, :T, :T].
+    const program::Value* operand = &program_.value(call.args[0].value.value);
+    while (operand->kind == program::ValueKind::kResult && operand->producer != program::kNoId) {
+      const Call& maker = program_.call(operand->producer);
+      if (OperatorName(maker.op) != "slice") return false;
+      operand = &program_.value(maker.args[0].value.value);
+    }
+    return true;
   }
   if (IsFactory(name)) return true;
   if (!IsViewLike(name)) return false;

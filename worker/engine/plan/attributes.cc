@@ -66,6 +66,12 @@ class AttributeNamer {
       if (!is_new && (it->second != child.component || IsContraction(child.operation)))
         common_.insert(child.operation);
     }
+    alone_.clear();
+    std::map<program::InvocationId, int> in_scope;
+    for (NodeId id : children) ++in_scope[nodes_[static_cast<size_t>(id)].scope];
+    for (const auto& [scope, count] : in_scope) {
+      if (count == 1 && scope != parent.scope) alone_.insert(scope);
+    }
     // Modules first: their paths are the author's own names.
     for (bool modules : {true, false}) {
       for (NodeId id : children) {
@@ -121,6 +127,11 @@ class AttributeNamer {
       if (parent.form == NodeForm::kSlice && parent.id != 0) path = LastName(path);
       if (!path.empty() && !IsNumber(path)) wishes.push_back(path);
     }
+    // All that a dissolved module computes may carry its name.
+    if (child.form == NodeForm::kSlice && child.level == Level::kKernel && alone_.contains(child.scope)) {
+      const std::string path = PathBelow(parent, child);
+      if (!path.empty() && !IsNumber(path)) wishes.push_back(path);
+    }
     if (child.level != Level::kKernel && child.form == NodeForm::kSlice) AddSliceWishes(child, &wishes);
     AddOperationWishes(child, &wishes);
     return wishes;
@@ -150,7 +161,10 @@ class AttributeNamer {
     }
     const bool by_operators = operators == child.operation;
     if (!common.empty() && !numbered) wishes->push_back(common);
-    if (!by_operators) wishes->push_back(child.operation);
+    if (!by_operators) {
+      wishes->push_back(child.operation);
+      if (child.level != Level::kLayer) wishes->push_back(absl::StrCat(child.operation, "_block"));
+    }
     if (child.level == Level::kLayer) return;
     if (numbered) {
       wishes->push_back(paths[0]);
@@ -187,6 +201,7 @@ class AttributeNamer {
     const std::string& home = ModulePath(program_, child.scope);
     const bool inner = name == "weight" && path.size() > home.size() + name.size() + 1;
     if (inner) name = LastName(path.substr(0, path.size() - name.size() - 1));
+    if ((name == "weight" || name == "bias") && child.held.size() > 1) return;
     const bool named_weight = name.size() > 7 && name.ends_with("_weight");
     if (named_weight) name.resize(name.size() - 7);
     name = Identifier(name, "weight");
@@ -222,6 +237,7 @@ class AttributeNamer {
 
   const program::Program& program_;
   std::vector<Node>& nodes_;
+  std::set<program::InvocationId> alone_;  // dissolved modules that hold one child of the parent at hand
   std::set<std::string> common_;  // operations that need more than their name in the parent at hand
 };
 

@@ -138,8 +138,7 @@ class Namer {
       return;
     }
     if (IsContraction(op_) && !HoldsWeight()) {
-      for (ValueId id : patterns::Tensors(flow_, *call_))
-        absl::StrAppend(&name_.dims, name_.dims.empty() ? "" : "_", Dims(program_.value(id).type.sizes));
+      AddOperands();
     } else {
       name_.dims = HeldDims();
     }
@@ -257,9 +256,6 @@ class Namer {
       case Argument::Kind::kInt:
       case Argument::Kind::kDouble:
       case Argument::Kind::kValue:
-        if (a.kind == Argument::Kind::kValue && a.value != kNoId &&
-            !program_.value(a.value).is_wrapped_number)
-          return "";
         return NumberOf(program_, &a, &number) ? NumberToken(number) : "";
       case Argument::Kind::kDType:
         return ShortName(a.dtype);
@@ -282,6 +278,11 @@ class Namer {
     const Argument* dtype = FindArgument(*call_, "dtype");
     if (dtype != nullptr && dtype->kind == Argument::Kind::kDType)
       Set("dtype", absl::StrCat("to", ShortName(dtype->dtype)));
+  }
+
+  void AddOperands() {
+    for (ValueId id : patterns::Tensors(flow_, *call_))
+      absl::StrAppend(&name_.dims, name_.dims.empty() ? "" : "_", Dims(program_.value(id).type.sizes));
   }
 
   bool HoldsWeight() const {
@@ -311,6 +312,8 @@ class Namer {
     bool dim = false;
     for (const Call* call : formula) {
       const std::string op = NameOf(*call);
+      call_ = call;
+      if (IsContraction(op) && !HoldsWeight()) AddOperands();
       const Sizes dims = IntsOf(FindArgument(*call, "dim"));
       const bool last_only = dims == Sizes{-1} && !IsSoftmax(op);
       if ((IsSoftmax(op) || IsReduction(op)) && !dims.empty() && !last_only && !dim) {

@@ -25,6 +25,9 @@ bool IsHeldKind(ValueKind kind) {
 bool IsOwnTensor(const Dataflow& flow, ValueId id, program::InvocationId scope) {
   const program::Value& value = flow.program().value(id);
   if (value.is_wrapped_number) return false;
+  // A buffer or constant with several readers is the parent's, and so is the arithmetic with it.
+  if (value.kind == ValueKind::kBuffer || value.kind == ValueKind::kConstant)
+    return flow.readers(id).size() == 1;
   if (value.kind != ValueKind::kResult) return IsHeldKind(value.kind);
   const CallId producer = flow.producer(id);
   if (producer == kNoId || !flow.independent_of_input(producer)) return false;

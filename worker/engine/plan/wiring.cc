@@ -163,6 +163,7 @@ std::optional<Wiring::Step> Wiring::Straight(size_t i, std::string* cut) const {
     at = next[0];
     for (ValueId read : reads_[at]) {
       if (read == value || (producer(read) < 0 && !is_dependent(read))) continue;
+      if (!parts_[at].is_unit() && IsSideInput(read, at)) continue;
       why = absl::StrCat(Describe(at), " also takes ", DescribeSource(read));
       return std::nullopt;
     }
@@ -182,6 +183,19 @@ int Wiring::Root(ValueId value) const {
     if (reads.size() != 1) return from;
     value = reads[0];
   }
+}
+
+ValueId Wiring::Origin(ValueId value) const {
+  for (int from = producer(value); from >= 0; from = producer(value)) {
+    const auto i = static_cast<size_t>(from);
+    if (parts_[i].is_unit() || reads_[i].size() != 1) break;
+    value = reads_[i][0];
+  }
+  return value;
+}
+
+bool Wiring::IsSideInput(ValueId value, size_t reader) const {
+  return producer(value) < 0 && readers(value) == std::vector<size_t>{reader};
 }
 
 bool Wiring::Close(std::vector<size_t>* members, bool components) const {
@@ -206,6 +220,17 @@ std::vector<ValueId> Wiring::Operands(size_t i) const {
   return operands;
 }
 
+// `value` comes from outside and nothing on the way to `other` reads it.
+bool Wiring::IsUnrelated(ValueId value, ValueId other) const {
+  const ValueId origin = Origin(value);
+  if (producer(origin) >= 0) return false;
+  const int root = Root(other);
+  if (root < 0) return Origin(other) != origin;
+  const auto r = static_cast<size_t>(root);
+  const auto& read_by = readers(origin);
+  return std::none_of(read_by.begin(), read_by.end(), [&](size_t i) { return i == r || reach_[i][r]; });
+}
+
 std::optional<Join> Wiring::JoinAt(size_t i) const {
   const Call& call = context_.program.call(parts_[i].call);
   const std::string op = NameOf(call);
@@ -224,6 +249,7 @@ std::optional<Join> Wiring::JoinAt(size_t i) const {
     if (left != context_.program.value(operands[1]).type.sizes) return std::nullopt;
     const int a = Root(operands[0]), b = Root(operands[1]);
     if (a == b || (!has_unit(a) && !has_unit(b))) return std::nullopt;
+    if (IsUnrelated(operands[0], operands[1]) || IsUnrelated(operands[1], operands[0])) return std::nullopt;
     const bool outside = a < 0 || b < 0;
     const bool ancestor = !outside && (reach_[static_cast<size_t>(a)][static_cast<size_t>(b)] ||
                                        reach_[static_cast<size_t>(b)][static_cast<size_t>(a)]);
@@ -237,7 +263,10 @@ std::optional<Join> Wiring::JoinAt(size_t i) const {
     std::vector<std::string> sources;
     for (ValueId operand : operands) {
       const int root = Root(operand);
-      if (!roots.insert(root).second) continue;
+      const bool unrelated = std::none_of(operands.begin(), operands.end(), [&](ValueId other) {
+        return other != operand && !IsUnrelated(operand, other);
+      });
+      if (unrelated || !roots.insert(root).second) continue;
       any_unit = any_unit || has_unit(root);
       sources.push_back(DescribeSource(operand));
     }

@@ -58,6 +58,10 @@ class Wiring {
   std::optional<Step> Straight(size_t i, std::string* cut = nullptr) const;
   // Back through data movement and arithmetic with numbers to the part that made it; -1 outside.
   int Root(program::ValueId value) const;
+  // An outside tensor that this part alone reads: an operand from elsewhere, no branch of what runs here.
+  bool IsSideInput(program::ValueId value, size_t reader) const;
+  // The tensor at the far end of data movement and arithmetic with numbers.
+  program::ValueId Origin(program::ValueId value) const;
   // The parts between the members (reached from one, reaching one) join the set. False where one of them is
   // a settled component and `components` does not allow that (a fusion holds kernels only).
   bool Close(std::vector<size_t>* members, bool components = false) const;
@@ -73,6 +77,7 @@ class Wiring {
   void Connect();
   std::vector<program::ValueId> Operands(size_t i) const;  // of a call, dependent on the input
   std::optional<Join> JoinAt(size_t i) const;
+  bool IsUnrelated(program::ValueId value, program::ValueId other) const;
 
   const PartContext& context_;
   const std::vector<Part>& parts_;
