@@ -1,6 +1,7 @@
 #include "client/cli/embedded.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,6 +44,8 @@ class EmbeddedService::Daemon {
     drainer_.join();
   }
 
+  void Kill() { process_->Signal(SIGKILL); }
+
   absl::Status Health() {
     const auto ended = process_->Poll();
     if (!ended.has_value()) return absl::OkStatus();
@@ -84,7 +87,8 @@ class EmbeddedService::Daemon {
 EmbeddedService::EmbeddedService(TempDir folder) : folder_(std::move(folder)) {}
 EmbeddedService::~EmbeddedService() {
   worker_.reset();
-  server_.reset();
+  // Its data goes with the folder: nothing to wait for.
+  if (server_ != nullptr) server_->Kill();
 }
 
 absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const EmbeddedOptions& options) {
