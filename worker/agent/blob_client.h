@@ -6,6 +6,7 @@
 //
 // Threading: all methods from any thread; they block.
 
+#include <cstdint>
 #include <grpcpp/channel.h>
 
 #include <chrono>

@@ -1,6 +1,7 @@
 #pragma once
 // The raw recording as a finished Program. Pure.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>

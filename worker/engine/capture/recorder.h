@@ -7,6 +7,7 @@
 // One Recorder may record twice: the construction of a model (kInit), then one forward (kForward).
 // One recording at a time in a process. GIL held for every call but the callbacks. Includes torch.
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>

@@ -2,6 +2,7 @@
 // The order of business of one function: which steps belong to one source statement, which repeat over a
 // module list, which value is used where.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>

@@ -4,6 +4,7 @@
 // A step is an operator call of the program or the application of a submodule (a leaf, a nested class, a
 // child component). forward_writer.h turns it into lines.
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>

@@ -1,6 +1,7 @@
 #pragma once
 // The attributes of one class about to be written: submodules, parameters, buffers.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>

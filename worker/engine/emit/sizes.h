@@ -1,6 +1,7 @@
 #pragma once
 // Says sizes as the source would: `B, T, C = x.shape`, then B, T and C in view(), slices and factories.
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>

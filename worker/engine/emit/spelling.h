@@ -2,6 +2,7 @@
 // One operator call as a Python expression, the way a person writes it: infix arithmetic, methods, index
 // brackets, F.NAME, torch.NAME, and torch.ops.aten.NAME.OVERLOAD where nothing nicer is exact.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>

@@ -1,6 +1,7 @@
 #pragma once
 // The data behind spelling.cc: which Python name and style an ATen operator has.
 
+#include <cstdint>
 #include <string>
 
 namespace strata::emit {

@@ -1,6 +1,7 @@
 #pragma once
 // What crosses the pipe between zygote and runner, and what the zygote makes of it. No torch, no Python.
 
+#include <cstdint>
 #include <string>
 
 #include "worker/engine/host/supervisor.h"

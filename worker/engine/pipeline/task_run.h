@@ -1,6 +1,7 @@
 #pragma once
 // What every task function gets: its folders, its runners, and the words for what went wrong.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

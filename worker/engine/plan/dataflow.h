@@ -1,6 +1,7 @@
 #pragma once
 // Who makes and who reads each value of a Program, and what has to run before what.
 
+#include <cstdint>
 #include <vector>
 
 #include "worker/engine/program/program.h"

@@ -2,6 +2,7 @@
 // The tree while it is being decided: module scopes that hold kernels, inner scopes and single calls. The
 // passes after kernels dissolve scopes, group parts into slices and settle levels; nodes.h makes it a Plan.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -1,6 +1,7 @@
 #pragma once
 // Spelling: class names, numbers and lists as parts of file names and sentences.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -3,6 +3,7 @@
 // may stand in a refactored forward"). plan/ uses it to decide what stays in a parent, verify/ to judge what
 // ran there; a test pins it against the page.
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 

@@ -3,6 +3,7 @@
 // compared"). The functions here start tensor work, so they run in a Zygote::RunTrusted fork; the header
 // itself is free of torch. Tensor files are read as hostile.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

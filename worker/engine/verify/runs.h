@@ -1,6 +1,7 @@
 #pragma once
 // What the judge needs around a runner: scratch folders, requests, and the files it leaves behind.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -2,6 +2,7 @@
 // Which tolerance an output is held to: by the coarsest dtype among the original's recorded operators on
 // the way to it. Pure.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
