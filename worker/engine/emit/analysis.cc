@@ -1,4 +1,5 @@
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -111,22 +112,21 @@ std::string DataFlow(const Plan& plan, const Component& component) {
 std::string InputsReach(const Plan& plan) {
   const Node& root = plan.nodes.at(0);
   const std::vector<std::string> names = InputNames(plan, root);
-  std::map<ValueId, std::string> from;
-  for (size_t i = 0; i < root.inputs.size(); ++i) from[root.inputs[i]] = names[i];
+  std::map<ValueId, std::set<size_t>> from;  // positions among the inputs
+  for (size_t i = 0; i < root.inputs.size(); ++i) from[root.inputs[i]] = {i};
   std::string out;
   for (const plan::Item& item : root.body) {
     if (!item.is_child) {
       const program::Call& call = plan.program.call(item.index);
-      for (const ValueId read : program::Reads(call)) {
-        if (from.count(read) == 0) continue;
-        for (const ValueId made : call.results) from.emplace(made, from[read]);
-      }
+      std::set<size_t> reached;
+      for (const ValueId read : program::Reads(call)) reached.insert(from[read].begin(), from[read].end());
+      for (const ValueId made : call.results) from[made] = reached;
       continue;
     }
     const Node& child = plan.nodes.at(static_cast<size_t>(item.index));
-    for (const ValueId id : child.inputs) {
-      if (from.count(id) > 0) absl::StrAppend(&out, "- `", from[id], "` reaches `", child.attribute, "`\n");
-    }
+    std::set<size_t> reached;
+    for (const ValueId id : child.inputs) reached.insert(from[id].begin(), from[id].end());
+    for (const size_t i : reached) absl::StrAppend(&out, "- `", names[i], "` reaches `", child.attribute, "`\n");
   }
   return out.empty() ? "- the model has no children, or they take no submitted tensor\n" : out;
 }

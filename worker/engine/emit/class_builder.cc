@@ -123,7 +123,9 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
       const std::string key = entry.key.empty() ? member.name : absl::StrCat(member.name, ".", entry.key);
       const auto [first, is_new] = first_key.emplace(entry.value, key);
       const bool tied = !is_new && program_.value(entry.value).kind == ValueKind::kParameter;
-      if (tied) text.init.push_back(absl::StrCat("self.", key, " = self.", first->second, "  # tied"));
+      if (tied) {
+        text.init.push_back(absl::StrCat("self.", AttributePath(key), " = self.", AttributePath(first->second), "  # tied"));
+      }
       text.state.push_back({key, entry.value});
     }
   }
@@ -532,7 +534,9 @@ void ClassBuilder::NameCallees() {
       function_.attributes[member.value] = "self." + member.name;
     }
     for (const StateEntry& entry : member.state) {
-      if (!entry.key.empty()) function_.attributes.emplace(entry.value, absl::StrCat(AttributeText(member), ".", entry.key));
+      if (entry.key.empty()) continue;
+      const std::string key = absl::StrCat(member.name, ".", entry.key);
+      function_.attributes.emplace(entry.value, absl::StrCat("self.", AttributePath(key)));
     }
   }
 }

@@ -122,8 +122,11 @@ class Literal {
     }
   }
 
+  size_t ItemBytes() const { return static_cast<size_t>(program::ElementSizeBytes(value_.type.dtype)); }
+  const uint8_t* Raw(size_t i) const { return value_.data.data() + i * ItemBytes(); }
+
   double At(size_t i) const {
-    const uint8_t* at = value_.data.data() + i * static_cast<size_t>(program::ElementSizeBytes(value_.type.dtype));
+    const uint8_t* at = Raw(i);
     const auto read = [&]<typename T>(T out) {
       std::memcpy(&out, at, sizeof out);
       return static_cast<double>(out);
@@ -142,6 +145,11 @@ class Literal {
   std::string Item(size_t i) const {
     const double x = At(i);
     if (value_.type.dtype == DType::kBool) return x != 0 ? "True" : "False";
+    if (value_.type.dtype == DType::kInt64) {  // a double has 53 bits
+      int64_t whole = 0;
+      std::memcpy(&whole, Raw(i), sizeof whole);
+      return absl::StrCat(whole);
+    }
     if (!program::IsFloating(value_.type.dtype)) return absl::StrCat(static_cast<int64_t>(x));
     return PythonFloat(x);
   }
@@ -153,11 +161,12 @@ class Literal {
   }
 
   std::string Recognised() const {
-    if (!Readable() || count_ == 0) return "";
+    if (count_ == 0) return absl::StrCat("torch.zeros(", Sizes(), Dtype(), ")");
+    if (!Readable()) return "";
     const auto& sizes = value_.type.sizes;
     bool equal = true, counts = true;
     for (size_t i = 0; i < count_; ++i) {
-      equal = equal && std::memcmp(&value_.data[0], &value_.data[i * value_.data.size() / count_], value_.data.size() / count_) == 0;
+      equal = equal && std::memcmp(Raw(0), Raw(i), ItemBytes()) == 0;
       counts = counts && At(i) == static_cast<double>(i);
     }
     if (sizes.empty()) return absl::StrCat("torch.tensor(", Item(0), Dtype(), ")");
@@ -180,6 +189,7 @@ class Literal {
     const auto& sizes = value_.type.sizes;
     if (sizes.size() < 2) return "";
     const int64_t rows = sizes[sizes.size() - 2], columns = sizes.back();
+    const std::vector<uint8_t> zero(ItemBytes(), 0);
     for (const bool lower : {true, false}) {
       for (const int64_t diagonal : {0, lower ? -1 : 1}) {
         if (rows < 2 || columns < 2) return "";
@@ -191,7 +201,7 @@ class Literal {
         bool fits = true;
         for (size_t i = 0; i < count_ && fits; ++i) {
           const int64_t r = static_cast<int64_t>(i) / columns % rows, c = static_cast<int64_t>(i) % columns;
-          fits = At(i) == (inside(r, c) ? fill : 0);
+          fits = std::memcmp(Raw(i), inside(r, c) ? Raw(first) : zero.data(), ItemBytes()) == 0;  // -0.0 is not 0.0
         }
         if (!fits) continue;
         const std::string base = fill == 1 ? absl::StrCat("torch.ones(", Sizes(), Dtype(), ")")

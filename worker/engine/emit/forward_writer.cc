@@ -33,6 +33,10 @@ class Attempt {
     for (const Loop& loop : flow.loops) {
       for (const auto& list : loop.lists) reserved_.insert(list.second);
     }
+    // scores = self.scores(q): as a function, scores may not be a variable too.
+    for (const Step& step : flow.steps) {
+      if (step.apply && IsIdentifier(step.apply->callee)) reserved_.insert(step.apply->callee);
+    }
     FindLastUses();
     for (const auto& [name, id] : function.parameters) {
       if (id != kNoId) Bind(id, name);

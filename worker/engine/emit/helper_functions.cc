@@ -56,6 +56,8 @@ std::optional<HelperRun> FindHelperRun(const program::Program& program, const st
 std::optional<Apply> ApplyHelper(const Slice& slice, const std::vector<CallId>& calls, const std::string& function_name,
                                  const std::vector<std::pair<std::string, ValueId>>& known, std::vector<Helper>& helpers) {
   const program::Program& program = slice.program();
+  const auto hides = [&](const auto& parameter) { return parameter.first == function_name; };
+  if (std::any_of(known.begin(), known.end(), hides)) return std::nullopt;
   Function function;
   function.is_method = false;
   function.name = function_name;

@@ -134,9 +134,11 @@ class Roller {
     return true;
   }
 
-  // The variable is overwritten only after its last read in the body.
+  // The variable is overwritten only after its last read in the body, and each has a value of its own.
   bool CarriesAreOrderly() const {
+    std::set<ValueId> carried_to;
     for (const auto& [before, after] : carried_) {
+      if (!carried_to.insert(after).second) return false;
       const size_t written = made_at_.at(after);
       const auto uses = flow_.uses.find(before);
       for (const size_t u : uses->second) {

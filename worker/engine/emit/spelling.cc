@@ -211,7 +211,7 @@ Spelled Rsub(const Speller& s) {
 Spelled PowerOfNumber(const Speller& s) {
   const NamedArgument& base = s.call().args[0];
   const Expr exponent = s.Value(s.call().args[1].value.value);
-  return Plain(absl::StrCat(s.Text(base, base.value), " ** ", Operand(exponent, kAtom)), kPower);
+  return Plain(absl::StrCat(Operand(NumberOrTensor(s, base), kAtom), " ** ", Operand(exponent, kAtom)), kPower);
 }
 
 Spelled Reciprocal(const Speller& s) {
