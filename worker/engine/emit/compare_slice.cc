@@ -30,7 +30,9 @@ std::string TypeText(const program::TensorType& type) {
 
 class Canonical {
  public:
-  Canonical(const Program& program, const std::vector<ValueId>& inputs) : program_(program) {
+  // Two that are compared share `numbers`.
+  Canonical(const Program& program, const std::vector<ValueId>& inputs, std::map<std::string, int64_t>& numbers)
+      : program_(program), numbers_(numbers) {
     for (size_t i = 0; i < inputs.size(); ++i) {
       texts_[inputs[i]] = Hashed(absl::StrCat("input ", i, TypeText(program.value(inputs[i]).type)));
     }
@@ -59,10 +61,9 @@ class Canonical {
 
  private:
   // Texts nest once per call; a number per distinct text keeps them short and the comparison exact.
-  static std::string Hashed(std::string text) {
-    static auto* numbers = new std::map<std::string, int64_t>;
-    const auto next = static_cast<int64_t>(numbers->size());
-    return absl::StrCat("#", numbers->emplace(std::move(text), next).first->second);
+  std::string Hashed(std::string text) {
+    const auto next = static_cast<int64_t>(numbers_.size());
+    return absl::StrCat("#", numbers_.emplace(std::move(text), next).first->second);
   }
 
   std::string ValueText(ValueId id) {
@@ -107,6 +108,7 @@ class Canonical {
   }
 
   const Program& program_;
+  std::map<std::string, int64_t>& numbers_;
   std::map<ValueId, std::string> texts_;
 };
 
@@ -128,7 +130,8 @@ std::vector<Difference> CompareWithSlice(const plan::Plan& plan, plan::Component
   // The passes that the recorded program went through, so that both say the same thing the same way.
   const Program emitted = plan::Functionalise(plan::RemoveDeadCode(plan::FoldConstants(recaptured)));
 
-  Canonical expected(plan.program, node.inputs), found(emitted, InputsOf(emitted));
+  std::map<std::string, int64_t> numbers;
+  Canonical expected(plan.program, node.inputs, numbers), found(emitted, InputsOf(emitted), numbers);
   std::map<std::string, std::vector<std::pair<CallId, std::string>>> open;
   for (const CallId call : node.calls) {
     std::string key;

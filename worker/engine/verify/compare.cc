@@ -69,6 +69,8 @@ Difference CompareValues(const at::Tensor& original, const at::Tensor& refactore
     a = at::view_as_real(a);
     b = at::view_as_real(b);
   }
+  // The common case, in the tensor's own type: equal bits of finite values have nothing to measure.
+  if (out.bit_exact && at::isfinite(a).all().item<bool>()) return out;
   a = a.reshape({-1});
   b = b.reshape({-1});
   for (int64_t begin = 0; begin < a.numel(); begin += kChunk) {
