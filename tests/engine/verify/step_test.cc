@@ -128,5 +128,21 @@ TEST_F(VerifyTest, AFilePassesIfItPrintsPassAndEndsWithZero) {
   EXPECT_FALSE(verdict("def run_tests():\n    print('PASS')\n    return False\n", true).pass);
 }
 
+TEST_F(VerifyTest, AFileThatPassedIsRunAgainOnlyWhenItChanged) {
+  Findings findings;
+  Context context = MakeContext();
+  context.findings = &findings;
+  const std::string ran = dir_.path() + "/ran";
+  const std::string text = "open('" + ran + "', 'a').write('.')\nprint('PASS')\n";
+  const std::string path = Write("file.py", text);
+  EXPECT_TRUE(VerifyFile(context, path, false).pass);
+  EXPECT_TRUE(VerifyFile(context, path, false).pass);
+  EXPECT_EQ(*ReadFile(ran), ".");
+  Write("file.py", text + "raise SystemExit(1)\n");
+  EXPECT_FALSE(VerifyFile(context, path, false).pass);
+  EXPECT_FALSE(VerifyFile(context, path, false).pass);
+  EXPECT_EQ(*ReadFile(ran), "...");
+}
+
 }  // namespace
 }  // namespace strata::verify

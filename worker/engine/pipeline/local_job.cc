@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "nlohmann/json.hpp"
 #include "worker/engine/pipeline/workspace.h"
+#include "worker/engine/verify/findings.h"
 
 namespace strata::pipeline {
 namespace {
@@ -97,10 +98,11 @@ class Job {
               .device = job_.device,
               .numeric = job_.numeric,
               .limits = job_.limits};
-    return RunTask(zygote_, task, reporter_).failure;
+    return RunTask(zygote_, findings_, task, reporter_).failure;
   }
 
   host::Zygote& zygote_;
+  verify::Findings findings_;
   const LocalJob& job_;
   Reporter& reporter_;
   const std::string workspace_;

@@ -37,7 +37,8 @@ int Show(host::Zygote& zygote, const LocalJob& job, const std::function<absl::St
                   .numeric = job.numeric,
                   .limits = job.limits};
   Silent silent;
-  TaskRun run(zygote, task, silent, ScratchFolder());
+  verify::Findings findings;
+  TaskRun run(zygote, findings, task, silent, ScratchFolder());
   Captured captured = CaptureTwice(run);
   if (captured.failure) return Fail(*captured.failure);
   absl::StatusOr<std::string> text = show(std::move(captured.program));

@@ -10,6 +10,10 @@
 
 #include "worker/engine/host/zygote.h"
 
+namespace strata::verify {
+class Findings;
+}
+
 namespace strata::pipeline {
 
 enum class TaskKind : uint8_t { kPrepare, kDecompose, kVerify, kCompose, kCoverage, kPublish };
@@ -59,7 +63,8 @@ struct Outcome {
 };
 
 // Never throws. Writes nothing outside output_dir and a scratch folder of its own.
-Outcome RunTask(host::Zygote& zygote, const Task& task, Reporter& reporter);
+// `findings`: of this process, see verify/findings.h.
+Outcome RunTask(host::Zygote& zygote, verify::Findings& findings, const Task& task, Reporter& reporter);
 
 // A submission larger than this is refused.
 inline constexpr int64_t kMaxSourceBytes = int64_t{64} << 20;

@@ -77,12 +77,12 @@ class TaskRun::Meter : public host::Zygote {
   int64_t peak_ = 0;
 };
 
-TaskRun::TaskRun(host::Zygote& zygote, const Task& task, Reporter& reporter, std::string scratch_dir)
+TaskRun::TaskRun(host::Zygote& zygote, verify::Findings& findings, const Task& task, Reporter& reporter, std::string scratch_dir)
     : task_(task),
       reporter_(reporter),
       files_(task.input_dir, task.output_dir),
       meter_(std::make_shared<Meter>(zygote)),
-      context_{*meter_, task.limits, task.numeric, task.device, std::move(scratch_dir)} {}
+      context_{*meter_, task.limits, task.numeric, task.device, std::move(scratch_dir), &findings} {}
 
 int64_t TaskRun::peak_memory_bytes() const { return meter_->peak(); }
 

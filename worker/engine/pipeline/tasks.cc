@@ -30,9 +30,9 @@ Ending Guarded(TaskRun& run) {
 
 }  // namespace
 
-Outcome RunTask(host::Zygote& zygote, const Task& task, Reporter& reporter) {
+Outcome RunTask(host::Zygote& zygote, verify::Findings& findings, const Task& task, Reporter& reporter) {
   const auto begin = std::chrono::steady_clock::now();
-  TaskRun run(zygote, task, reporter, ScratchFolder());
+  TaskRun run(zygote, findings, task, reporter, ScratchFolder());
   Outcome outcome;
   outcome.failure = Guarded(run);
   if (outcome.failure && outcome.failure->component.empty()) outcome.failure->component = task.component;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/capped_text.h"
 #include "strata/engine/v1/engine.pb.h"
+#include "worker/engine/verify/findings.h"
 
 namespace strata::pipeline {
 namespace {
@@ -196,10 +197,10 @@ std::string CheckTask(const pb::Task& task) {
   return "";
 }
 
-Outcome RunOne(host::Zygote& zygote, const pb::Task& task, Channel& channel) {
+Outcome RunOne(host::Zygote& zygote, verify::Findings& findings, const pb::Task& task, Channel& channel) {
   if (const std::string wrong = CheckTask(task); !wrong.empty()) return {.failure = Failure{.message = wrong}};
   WireReporter reporter(channel, task.task_id());
-  return RunTask(zygote, ToTask(task, *KindOf(task.kind())), reporter);
+  return RunTask(zygote, findings, ToTask(task, *KindOf(task.kind())), reporter);
 }
 
 }  // namespace
@@ -208,6 +209,7 @@ int Serve(host::Zygote& zygote, int fd) {
   std::signal(SIGPIPE, SIG_IGN);
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   Channel channel(fd);
+  verify::Findings findings;
   if (!channel.Send(HelloEvent(zygote))) return 1;
   while (true) {
     pb::Request request;
@@ -220,7 +222,7 @@ int Serve(host::Zygote& zygote, int fd) {
     }
     if (request.kind_case() == pb::Request::kShutdown) return 0;
     if (request.kind_case() != pb::Request::kTask) return 1;
-    const Outcome outcome = RunOne(zygote, request.task(), channel);
+    const Outcome outcome = RunOne(zygote, findings, request.task(), channel);
     if (!channel.Send(FinishedEvent(request.task().task_id(), outcome))) return 1;
   }
 }

@@ -29,7 +29,9 @@ std::vector<std::string> Importable(const std::string& bundle_dir, const std::st
 
 // PASS on stdout and exit 0, as anyone would run it.
 void RunScript(const Context& context, const std::string& script, CompositionVerdict& verdict) {
-  const FileVerdict file = VerifyFile(context, script, /*by_import=*/false);
+  Context afresh = context;
+  afresh.findings = nullptr;  // its run depends on the files that it imports
+  const FileVerdict file = VerifyFile(afresh, script, /*by_import=*/false);
   verdict.script_exit_code = file.outcome.exit_code;
   if (file.pass) return;
   verdict.pass = false;

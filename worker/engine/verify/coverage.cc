@@ -51,11 +51,10 @@ absl::StatusOr<CoveringFile> CountKernel(const Context& context, const std::stri
   const json& workloads = node.at("workloads");
   for (size_t k = 0; k < workloads.size(); ++k) {
     const int64_t count = workloads[k].at("count").get<int64_t>();
-    absl::StatusOr<Recorded> recorded =
-        Record(context, absl::StrCat(bundle_dir, "/", file.path), static_cast<int>(k));
-    if (!recorded.ok()) return recorded.status();
-    if (recorded->outcome.status != host::RunStatus::kOk) return Stopped(file.path, recorded->outcome);
-    for (const auto& [op, executions] : CountOperators(recorded->program).counted) file.executed[op] += executions * count;
+    absl::StatusOr<Counted> run = CountAlone(context, absl::StrCat(bundle_dir, "/", file.path), static_cast<int>(k));
+    if (!run.ok()) return run.status();
+    if (run->outcome.status != host::RunStatus::kOk) return Stopped(file.path, run->outcome);
+    for (const auto& [op, executions] : run->executed.counted) file.executed[op] += executions * count;
     file.runs += count;
   }
   return file;

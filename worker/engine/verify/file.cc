@@ -37,6 +37,13 @@ std::string WhatFailed(const host::RunOutcome& outcome) {
 
 FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_import) {
   FileVerdict verdict;
+  const bool remember = context.findings != nullptr && !by_import;
+  const std::string key = remember ? Findings::Key(context, file) : "";
+  if (remember && context.findings->Passed(key)) {
+    verdict.pass = true;
+    verdict.outcome.status = host::RunStatus::kOk;
+    return verdict;
+  }
   absl::StatusOr<TempDir> scratch = MakeScratch(context);
   if (!scratch.ok()) {
     verdict.message = std::string(scratch.status().message());
@@ -50,6 +57,7 @@ FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_
   const bool ended = outcome.status == host::RunStatus::kOk || outcome.status == host::RunStatus::kExited;
   verdict.pass = ended && outcome.exit_code == 0 && outcome.signal == 0 && PrintsPass(outcome.stdout_text);
   if (!verdict.pass) verdict.message = WhatFailed(outcome);
+  if (verdict.pass && remember) context.findings->NotePassed(key);
   return verdict;
 }
 

@@ -21,6 +21,11 @@ void AppendShapes(const program::Program& program, const program::Tree& tree, st
   for (const program::Tree& item : tree.items) AppendShapes(program, item, out);
 }
 
+Executed ExecutedBy(const program::Program& program) {
+  return {.shapes = ArgumentShapes(program, program.invocations.at(0)),
+          .counted = CountOperators(program).counted};
+}
+
 }  // namespace
 
 absl::StatusOr<TempDir> MakeScratch(const Context& context) {
@@ -67,7 +72,25 @@ absl::StatusOr<Recorded> Record(const Context& context, const std::string& file,
   absl::StatusOr<program::Program> program = ReadProgram(request.out_dir);
   if (!program.ok()) return program.status();
   recorded.program = *std::move(program);
+  if (context.findings != nullptr)
+    context.findings->NoteExecuted(Findings::Key(context, file), workload, ExecutedBy(recorded.program));
   return recorded;
+}
+
+absl::StatusOr<Counted> CountAlone(const Context& context, const std::string& file, int workload) {
+  Counted counted{.outcome = {.status = host::RunStatus::kOk}, .executed = {}};
+  const Executed* known = context.findings == nullptr
+                              ? nullptr
+                              : context.findings->FindExecuted(Findings::Key(context, file), workload);
+  if (known != nullptr) {
+    counted.executed = *known;
+    return counted;
+  }
+  absl::StatusOr<Recorded> recorded = Record(context, file, workload);
+  if (!recorded.ok()) return recorded.status();
+  counted.outcome = recorded->outcome;
+  if (counted.outcome.status == host::RunStatus::kOk) counted.executed = ExecutedBy(recorded->program);
+  return counted;
 }
 
 std::string ArgumentShapes(const program::Program& program, const program::Invocation& invocation) {

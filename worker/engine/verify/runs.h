@@ -37,6 +37,13 @@ struct Recorded {
 };
 absl::StatusOr<Recorded> Record(const Context& context, const std::string& file, int workload);
 
+// The same where only the operators matter: what Record has already found is not run again.
+struct Counted {
+  host::RunOutcome outcome;
+  Executed executed;  // valid if outcome.status is kOk
+};
+absl::StatusOr<Counted> CountAlone(const Context& context, const std::string& file, int workload);
+
 // dtype and sizes of every tensor among the arguments of one invocation, in order: "fp32[2,3] i64[4]".
 std::string ArgumentShapes(const program::Program& program, const program::Invocation& invocation);
 

@@ -32,14 +32,13 @@ struct ChildAlone {
 absl::StatusOr<ChildAlone> RunAlone(const Context& context, const std::string& file, int workloads) {
   ChildAlone alone;
   for (int workload = 0; workload < workloads; ++workload) {
-    absl::StatusOr<Recorded> recorded = Record(context, file, workload);
-    if (!recorded.ok()) return recorded.status();
-    if (recorded->outcome.status != host::RunStatus::kOk) {
-      alone.failure = recorded->outcome;
+    absl::StatusOr<Counted> run = CountAlone(context, file, workload);
+    if (!run.ok()) return run.status();
+    if (run->outcome.status != host::RunStatus::kOk) {
+      alone.failure = run->outcome;
       return alone;
     }
-    const program::Program& program = recorded->program;
-    alone.counted_at.try_emplace(ArgumentShapes(program, program.invocations.at(0)), CountOperators(program).counted);
+    alone.counted_at.emplace(run->executed.shapes, run->executed.counted);
   }
   return alone;
 }

@@ -14,6 +14,7 @@
 #include "worker/engine/plan/plan.h"
 #include "worker/engine/program/program.h"
 #include "worker/engine/verify/counting.h"
+#include "worker/engine/verify/findings.h"
 
 namespace strata::verify {
 
@@ -23,6 +24,7 @@ struct Context {
   host::NumericSetting numeric;
   std::string device = "cpu";
   std::string scratch_dir;  // on a memory file system where there is one; each call cleans up after itself
+  Findings* findings = nullptr;  // of this process; without them every file is run again
 };
 
 // The schemas of docs/bundle_format.md, as JSON. File names in them are relative to the bundle.
