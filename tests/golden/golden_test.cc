@@ -70,12 +70,14 @@ void WriteExpected(const fs::path& dir, const Bundle& bundle) {
 
 std::string FirstDifferentLine(const std::string& expected, const std::string& actual) {
   size_t line = 1, at = 0;
-  for (; at < std::min(expected.size(), actual.size()) && expected[at] == actual[at]; ++at) line += expected[at] == '\n';
+  for (; at < std::min(expected.size(), actual.size()) && expected[at] == actual[at]; ++at)
+    line += expected[at] == '\n';
   const auto line_of = [&](const std::string& text) {
     const size_t begin = at == 0 ? 0 : text.rfind('\n', at - 1) + 1;
     return text.substr(begin, text.find('\n', begin) - begin);
   };
-  return "line " + std::to_string(line) + "\n  expected: " + line_of(expected) + "\n  actual:   " + line_of(actual);
+  return "line " + std::to_string(line) + "\n  expected: " + line_of(expected) +
+         "\n  actual:   " + line_of(actual);
 }
 
 void Compare(const Bundle& expected, const Bundle& actual) {
@@ -101,7 +103,8 @@ TEST(Golden, EveryBundleIsWhatItWas) {
     source.erase(std::remove(source.begin(), source.end(), '\n'), source.end());
     const auto dir = TempDir::Create("golden_");
     const std::string bundle = dir->path() + "/bundle";
-    auto engine = Subprocess::Start({.argv = {STRATA_ENGINE, "decompose", (root / source).string(), "--out", bundle}});
+    auto engine =
+        Subprocess::Start({.argv = {STRATA_ENGINE, "decompose", (root / source).string(), "--out", bundle}});
     ASSERT_TRUE(engine.ok()) << engine.status();
     EXPECT_TRUE((*engine)->Wait().ok());
     const Bundle actual = ReadBundle(bundle);

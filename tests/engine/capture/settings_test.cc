@@ -50,7 +50,8 @@ wrong = {cls.__name__: check(cls) for cls in settings._BY_CLASS if check(cls)}
                                 "(len(settings._BY_CLASS) > 100, wrong)");
   ASSERT_TRUE(unknown.ok());
   EXPECT_EQ(*unknown, "(True, {})");
-  EXPECT_EQ(*Evaluate("import sys", "'torch._dynamo' in sys.modules"), "False") << "that import costs seconds";
+  EXPECT_EQ(*Evaluate("import sys", "'torch._dynamo' in sys.modules"), "False")
+      << "that import costs seconds";
 }
 
 TEST(Settings, AModuleThatIsNotWhatItsConstructorMakesIsUnknown) {

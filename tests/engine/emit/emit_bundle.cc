@@ -42,7 +42,8 @@ int main(int argc, char** argv) {
   }
   const std::string source = ReadAll(argv[2]);
   const fs::path out = argv[3];
-  const strata::plan::Plan plan = Check(strata::plan::MakePlan(Check(strata::program::Decode(ReadAll(argv[1])))));
+  const strata::plan::Plan plan =
+      Check(strata::plan::MakePlan(Check(strata::program::Decode(ReadAll(argv[1])))));
   Write(out / "source" / fs::path(argv[2]).filename(), source);
   Write(out / "plan.txt", strata::plan::Print(plan));
   Write(out / strata::emit::ComponentPath(plan, 0), Check(strata::emit::ComponentText(plan, 0, source)));

@@ -17,7 +17,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 host::RunOutcome Ended(host::RunStatus status, const std::string& stage, const std::string& message) {
-  return {.status = status, .stage = stage, .error_type = "", .message = message, .file = "mlp.py", .line = 7};
+  return {
+      .status = status, .stage = stage, .error_type = "", .message = message, .file = "mlp.py", .line = 7};
 }
 
 TEST(Failures, WhatTheSubmissionRaisesIsTheUsersFaultWithItsLine) {
@@ -33,13 +34,15 @@ TEST(Failures, WhatTheSubmissionRaisesIsTheUsersFaultWithItsLine) {
 }
 
 TEST(Failures, WhatOurOwnTextRaisesIsAGatesFailure) {
-  const Failure failure = FromRunner(Ended(host::RunStatus::kRaised, "load", "x"), "relu_fp32.py", /*theirs=*/false);
+  const Failure failure =
+      FromRunner(Ended(host::RunStatus::kRaised, "load", "x"), "relu_fp32.py", /*theirs=*/false);
   EXPECT_EQ(failure.kind, FailureKind::kGate);
 }
 
 TEST(Failures, LimitsAreLimitsWhoeverRan) {
-  for (const auto status : {host::RunStatus::kWallLimit, host::RunStatus::kMemoryLimit, host::RunStatus::kOutputLimit,
-                            host::RunStatus::kFileLimit, host::RunStatus::kProcessLimit}) {
+  for (const auto status :
+       {host::RunStatus::kWallLimit, host::RunStatus::kMemoryLimit, host::RunStatus::kOutputLimit,
+        host::RunStatus::kFileLimit, host::RunStatus::kProcessLimit}) {
     EXPECT_EQ(FromRunner(Ended(status, "forward", "too much"), "x", true).kind, FailureKind::kLimits);
     EXPECT_EQ(FromRunner(Ended(status, "forward", "too much"), "x", false).kind, FailureKind::kLimits);
   }
@@ -47,7 +50,8 @@ TEST(Failures, LimitsAreLimitsWhoeverRan) {
 
 TEST(Failures, AProcessThatEndsItselfSaysHow) {
   host::RunOutcome outcome = Ended(host::RunStatus::kExited, "forward", "");
-  EXPECT_THAT(FromRunner(outcome, "mlp.py", true).message, HasSubstr("ended its process with exit code 0 in forward"));
+  EXPECT_THAT(FromRunner(outcome, "mlp.py", true).message,
+              HasSubstr("ended its process with exit code 0 in forward"));
   outcome.signal = 11;
   EXPECT_THAT(FromRunner(outcome, "mlp.py", true).message, HasSubstr("was ended by signal 11"));
 }
@@ -129,7 +133,8 @@ class SummaryTest : public FolderTest {
     Put("level_0_kernel/relu_fp32.py");
     Put("steps/step_1/verification_result.json",
         R"({"status": "PASS", "anticheat": {"status": "PASS"}, "numerical_comparison": {"max_diff_across_trials": 0.0}})");
-    Put("steps/step_1/coverage_report.json", R"({"status": "FULL_COVERAGE", "coverage": {"coverage_pct": 100.0}})");
+    Put("steps/step_1/coverage_report.json",
+        R"({"status": "FULL_COVERAGE", "coverage": {"coverage_pct": 100.0}})");
     Put(".strata/tests/m.json", R"({"status": "PASS"})");
     Put(".strata/tests/relu_fp32.json", R"({"status": "PASS"})");
     Put(".strata/composition.json", R"({"status": "PASS", "max_difference": 0.0, "details": {}})");
@@ -166,7 +171,8 @@ TEST_F(SummaryTest, AMissingVerdictHasNotPassed) {
 }
 
 TEST_F(SummaryTest, PartialCoverageOfAStepFails) {
-  Put("steps/step_1/coverage_report.json", R"({"status": "PARTIAL_COVERAGE", "coverage": {"coverage_pct": 90.0}})");
+  Put("steps/step_1/coverage_report.json",
+      R"({"status": "PARTIAL_COVERAGE", "coverage": {"coverage_pct": 90.0}})");
   EXPECT_FALSE(Summary().pass);
 }
 
@@ -194,7 +200,8 @@ TEST(PublicScripts, APlainModelTheyCanJudge) {
 TEST(PublicScripts, RandomNumbersAndChangedInputsTheyCannot) {
   program::Builder random, writes;
   const auto x = random.Input("x", {2});
-  const auto y = random.Op("aten::rand_like", {program::T("self", x)}, {2}, program::DType::kFloat32, program::kRandom);
+  const auto y =
+      random.Op("aten::rand_like", {program::T("self", x)}, {2}, program::DType::kFloat32, program::kRandom);
   EXPECT_THAT(WhyPublicScriptsCannotJudge(OneNode(random.Finish({y}))), HasSubstr("random"));
   const auto z = writes.Input("z", {2});
   const auto w = writes.Op("aten::relu_", {program::T("self", z)}, {2});

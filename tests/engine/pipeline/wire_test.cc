@@ -27,7 +27,8 @@ class Engine {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
     fd_ = ends[0];
-    auto process = Subprocess::Start({.argv = {STRATA_ENGINE, "serve", "--wire-fd", "3"}, .descriptors = {ends[1]}});
+    auto process =
+        Subprocess::Start({.argv = {STRATA_ENGINE, "serve", "--wire-fd", "3"}, .descriptors = {ends[1]}});
     if (!process.ok()) std::abort();
     process_ = *std::move(process);
     close(ends[1]);
@@ -187,14 +188,16 @@ TEST_F(WireTest, BadSubmissionsFailAndTheNextOneIsUnharmed) {
   endless.mutable_task()->mutable_limits()->set_wall_seconds(2);
   EXPECT_EQ(Run(endless).failure().kind(), pb::FAILURE_KIND_LIMITS);
 
-  const pb::Request good = TaskFor(With(kModel, kReturn, std::string("print('said') or 0\n        ") + kReturn));
+  const pb::Request good =
+      TaskFor(With(kModel, kReturn, std::string("print('said') or 0\n        ") + kReturn));
   const pb::Finished finished = Run(good);
   EXPECT_EQ(finished.status(), pb::TASK_STATUS_PASSED) << finished.failure().message();
   EXPECT_THAT(outputs_[pb::Output::STDOUT], HasSubstr("said"));
   EXPECT_GT(finished.peak_memory_bytes(), 0u);
-  EXPECT_THAT(std::vector<std::string>(finished.files().begin(), finished.files().end()),
-              IsSupersetOf({".strata/program.bin", ".strata/jobs.json", "level_3_model/model.py",
-                            "decomposition_tree.json", "decomposition_analysis.md", ".strata/log/prepare.json"}));
+  EXPECT_THAT(
+      std::vector<std::string>(finished.files().begin(), finished.files().end()),
+      IsSupersetOf({".strata/program.bin", ".strata/jobs.json", "level_3_model/model.py",
+                    "decomposition_tree.json", "decomposition_analysis.md", ".strata/log/prepare.json"}));
 
   pb::Request unknown = good;
   unknown.mutable_task()->set_kind(static_cast<pb::TaskKind>(99));
@@ -223,7 +226,8 @@ TEST_F(WireTest, TheTasksOfAJobPassFilesByFoldersOnly) {
     const pb::Finished finished = Run(request);
     ASSERT_EQ(finished.status(), pb::TASK_STATUS_PASSED) << component << ": " << finished.failure().message();
     for (const std::string& file : finished.files()) EXPECT_TRUE(FileExists(JoinPath(out, file))) << file;
-    if (kind != pb::TASK_KIND_PUBLISH) fs::copy(out, so_far, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    if (kind != pb::TASK_KIND_PUBLISH)
+      fs::copy(out, so_far, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
   };
   step(pb::TASK_KIND_PREPARE, "");
   const auto jobs = nlohmann::json::parse(*ReadFile(so_far + "/.strata/jobs.json"));

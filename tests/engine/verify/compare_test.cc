@@ -24,7 +24,8 @@ class CompareTest : public ::testing::Test {
   }
 
   // A file with one tree "output" of the given tensors.
-  std::string Write(const std::vector<at::Tensor>& tensors, const char* kind = "tuple", const char* tree = "output") {
+  std::string Write(const std::vector<at::Tensor>& tensors, const char* kind = "tuple",
+                    const char* tree = "output") {
     host::TensorFile file;
     json items = json::array();
     for (size_t i = 0; i < tensors.size(); ++i) {
@@ -32,14 +33,17 @@ class CompareTest : public ::testing::Test {
       items.push_back({{"kind", "tensor"}, {"index", i}});
     }
     file.trees[tree] = {{"kind", kind}, {"items", items}};
-    if (std::string(tree) == "args") file.trees["kwargs"] = {{"kind", "dict"}, {"class", "dict"}, {"keys", json::array()}, {"items", json::array()}};
+    if (std::string(tree) == "args")
+      file.trees["kwargs"] = {
+          {"kind", "dict"}, {"class", "dict"}, {"keys", json::array()}, {"items", json::array()}};
     const std::string path = dir_->path() + "/" + std::to_string(count_++) + ".bin";
     EXPECT_TRUE(host::WriteTensorFile(path, file).ok());
     return path;
   }
 
   ordered_json Compare(const std::string& a, const std::string& b, bool allow_inf = true) {
-    absl::StatusOr<ordered_json> json = CompareTrials({{{.original_outputs = a, .refactored_outputs = b}}, {{1e-5, 1e-6}}, allow_inf});
+    absl::StatusOr<ordered_json> json =
+        CompareTrials({{{.original_outputs = a, .refactored_outputs = b}}, {{1e-5, 1e-6}}, allow_inf});
     EXPECT_TRUE(json.ok()) << json.status();
     return json.ok() ? *json : ordered_json();
   }
@@ -108,7 +112,8 @@ TEST_F(CompareTest, WholeNumbersAndTruthValuesHaveNoTolerance) {
 }
 
 TEST_F(CompareTest, TheImaginaryPartCounts) {
-  const at::Tensor a = at::complex(at::ones({2}), at::ones({2})), b = at::complex(at::ones({2}), at::zeros({2}));
+  const at::Tensor a = at::complex(at::ones({2}), at::ones({2})),
+                   b = at::complex(at::ones({2}), at::zeros({2}));
   EXPECT_EQ(Compare(a, b)["status"], "FAIL");
   EXPECT_EQ(Compare(a, a.clone())["status"], "PASS");
 }

@@ -75,7 +75,10 @@ TEST(Counting, OnlyArithmeticBetweenChildrenIsTheParents) {
 }
 
 TEST(Coverage, TheParentsArithmeticIsTakenOffTheOriginal) {
-  const CoverageInput input{"now", "m.py", {{{"add", 2}, {"linear", 3}}, {{"view", 1}}}, {{"add", 1}},
+  const CoverageInput input{"now",
+                            "m.py",
+                            {{{"add", 2}, {"linear", 3}}, {{"view", 1}}},
+                            {{"add", 1}},
                             {File("k/linear.py", {{"linear", 3}}, 3), File("k/add.py", {{"add", 1}}, 1)}};
   const auto json = CoverageJson(input, /*summary=*/true);
   EXPECT_EQ(json["status"], "FULL_COVERAGE");
@@ -88,7 +91,8 @@ TEST(Coverage, TheParentsArithmeticIsTakenOffTheOriginal) {
 }
 
 TEST(Coverage, AnOperatorThatNoKernelExecutesIsMissing) {
-  const CoverageInput input{"now", "m.py", {{{"linear", 3}, {"relu", 2}}, {}}, {}, {File("k/linear.py", {{"linear", 3}}, 3)}};
+  const CoverageInput input{
+      "now", "m.py", {{{"linear", 3}, {"relu", 2}}, {}}, {}, {File("k/linear.py", {{"linear", 3}}, 3)}};
   const auto json = CoverageJson(input, /*summary=*/false);
   EXPECT_EQ(json["status"], "LOW_COVERAGE");
   EXPECT_EQ(json["coverage"]["missing_op_types"], nlohmann::ordered_json({"relu"}));
@@ -104,7 +108,8 @@ TEST(Coverage, AnOperatorThatRunsTwiceInTheKernelsIsExtraAndNoFullCoverage) {
 }
 
 TEST(Coverage, ArithmeticThatTheOriginalNeverDidIsExtra) {
-  const CoverageInput input{"now", "m.py", {{{"relu", 1}}, {}}, {{"mul", 1}}, {File("k/relu.py", {{"relu", 1}}, 1)}};
+  const CoverageInput input{
+      "now", "m.py", {{{"relu", 1}}, {}}, {{"mul", 1}}, {File("k/relu.py", {{"relu", 1}}, 1)}};
   const auto json = CoverageJson(input, /*summary=*/false);
   EXPECT_EQ(json["coverage"]["extra_op_types"], nlohmann::ordered_json({"mul"}));
 }

@@ -31,7 +31,12 @@ class FindingsTest : public ::testing::Test {
 
   TempDir dir_;
   NoZygote zygote_;
-  Context context_{.zygote = zygote_, .limits = {}, .numeric = {}, .device = "cpu", .scratch_dir = "", .findings = nullptr};
+  Context context_{.zygote = zygote_,
+                   .limits = {},
+                   .numeric = {},
+                   .device = "cpu",
+                   .scratch_dir = "",
+                   .findings = nullptr};
 };
 
 TEST_F(FindingsTest, TheSameFileInAnotherFolderIsKnown) {
@@ -49,7 +54,8 @@ TEST_F(FindingsTest, WhateverTheRunDependsOnMakesAnotherKey) {
   EXPECT_NE(key, Findings::Key(context_, Write("gelu.py", "relu")));
   for (const auto& change : std::vector<void (*)(Context&)>{
            [](Context& c) { c.device = "cuda"; }, [](Context& c) { c.numeric.threads = 2; },
-           [](Context& c) { c.limits.wall = std::chrono::seconds(1); }, [](Context& c) { c.limits.memory_bytes = 1; }}) {
+           [](Context& c) { c.limits.wall = std::chrono::seconds(1); },
+           [](Context& c) { c.limits.memory_bytes = 1; }}) {
     Context other = context_;
     change(other);
     EXPECT_NE(key, Findings::Key(other, path));

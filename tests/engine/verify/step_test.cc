@@ -67,7 +67,8 @@ void CheckCase(const StepVerdict& verdict, const ordered_json& expected) {
   const ordered_json& result = verdict.verification_result;
   const std::string status = expected["status"];
   EXPECT_EQ(result["status"], status) << result.dump(1);
-  EXPECT_EQ(verdict.pass, expected.value("gate", status) == "PASS") << verdict.reason << verdict.coverage_report.dump(1);
+  EXPECT_EQ(verdict.pass, expected.value("gate", status) == "PASS")
+      << verdict.reason << verdict.coverage_report.dump(1);
   EXPECT_NE(verdict.reason.find(expected.value("reason", "")), std::string::npos) << verdict.reason;
   EXPECT_EQ(verdict.pass, verdict.reason.empty());
   for (const char* kind : {"executed", "source", "parameter"}) {
@@ -89,7 +90,8 @@ TEST_F(VerifyTest, EveryCaseHasItsVerdict) {
   for (const std::string& name : names) {
     SCOPED_TRACE(name);
     const auto expected = ordered_json::parse(*ReadFile(cases / name / "expected.json"));
-    const auto verdict = VerifyStep(MakeContext(), StepDir(cases, name), {.is_submission = expected.value("submission", false)});
+    const auto verdict = VerifyStep(MakeContext(), StepDir(cases, name),
+                                    {.is_submission = expected.value("submission", false)});
     ASSERT_TRUE(verdict.ok()) << verdict.status();
     CheckCase(*verdict, expected);
   }
@@ -109,7 +111,8 @@ TEST_F(VerifyTest, APassedStepHasAllFieldsOfTheSchema) {
   EXPECT_EQ(result["environment"]["numeric"]["threads"], 1);
   const ordered_json& coverage = verdict->coverage_report;
   EXPECT_EQ(coverage["status"], "FULL_COVERAGE") << coverage.dump(1);
-  EXPECT_EQ(coverage["coverage"]["total_original_ops"], 2) << "linear and relu; mul and add stay in the parent";
+  EXPECT_EQ(coverage["coverage"]["total_original_ops"], 2)
+      << "linear and relu; mul and add stay in the parent";
   EXPECT_EQ(coverage["plumbing"]["add"], 1);
 }
 
@@ -124,7 +127,10 @@ TEST_F(VerifyTest, AFilePassesIfItPrintsPassAndEndsWithZero) {
   const FileVerdict raised = verdict("x = 1 / 0\n");
   EXPECT_FALSE(raised.pass);
   EXPECT_NE(raised.message.find("ZeroDivisionError"), std::string::npos) << raised.message;
-  EXPECT_TRUE(verdict("def run_tests():\n    print('PASS')\n    return True\nif __name__ == '__main__':\n    raise SystemExit(3)\n", true).pass);
+  EXPECT_TRUE(verdict("def run_tests():\n    print('PASS')\n    return True\nif __name__ == '__main__':\n    "
+                      "raise SystemExit(3)\n",
+                      true)
+                  .pass);
   EXPECT_FALSE(verdict("def run_tests():\n    print('PASS')\n    return False\n", true).pass);
 }
 

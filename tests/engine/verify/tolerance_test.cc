@@ -63,7 +63,8 @@ TEST(WeightTransfer, MapsByNameAndThroughTheMap) {
 }
 
 TEST(WeightTransfer, AWeightThatGetsNothingFails) {
-  const auto json = WeightTransferJson(WithWeights({"fc.weight"}), WithWeights({"fc.weight", "extra.weight"}), {});
+  const auto json =
+      WeightTransferJson(WithWeights({"fc.weight"}), WithWeights({"fc.weight", "extra.weight"}), {});
   EXPECT_EQ(json["status"], "FAIL");
   EXPECT_EQ(json["unmapped_refactored"], nlohmann::ordered_json({"extra.weight"}));
 }

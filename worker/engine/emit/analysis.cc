@@ -126,7 +126,8 @@ std::string InputsReach(const Plan& plan) {
     const Node& child = plan.nodes.at(static_cast<size_t>(item.index));
     std::set<size_t> reached;
     for (const ValueId id : child.inputs) reached.insert(from[id].begin(), from[id].end());
-    for (const size_t i : reached) absl::StrAppend(&out, "- `", names[i], "` reaches `", child.attribute, "`\n");
+    for (const size_t i : reached)
+      absl::StrAppend(&out, "- `", names[i], "` reaches `", child.attribute, "`\n");
   }
   return out.empty() ? "- the model has no children, or they take no submitted tensor\n" : out;
 }

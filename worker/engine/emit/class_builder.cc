@@ -52,7 +52,10 @@ struct Shared {
 class ClassBuilder {
  public:
   ClassBuilder(Shared& shared, InvocationId scope, std::string module_path)
-      : shared_(shared), slice_(shared.slice), program_(shared.slice.program()), scope_(scope),
+      : shared_(shared),
+        slice_(shared.slice),
+        program_(shared.slice.program()),
+        scope_(scope),
         module_path_(std::move(module_path)) {}
 
   absl::StatusOr<ClassText> Build(const std::vector<CallId>& calls,
@@ -85,10 +88,10 @@ class ClassBuilder {
   const std::string module_path_;
   Function function_;
   std::vector<Member> members_;
-  std::vector<int64_t> member_of_step_;              // parallel to function_.steps, -1 for calls
+  std::vector<int64_t> member_of_step_;  // parallel to function_.steps, -1 for calls
   std::map<program::ModuleId, size_t> member_of_module_;
   std::map<std::string, int64_t> list_sizes_;
-  std::set<program::ModuleId> transparent_;          // modules whose invocations do different things
+  std::set<program::ModuleId> transparent_;  // modules whose invocations do different things
   size_t frame_depth_ = 0;  // how many frames of the author's lie above this class's own statements
   bool restart_ = false;
 };
@@ -101,7 +104,8 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
     restart_ = false;
     if (LoneLeaf(calls)) break;
     std::vector<CallId> own;
-    std::copy_if(calls.begin(), calls.end(), std::back_inserter(own), [&](CallId c) { return program_.call(c).scope == scope_; });
+    std::copy_if(calls.begin(), calls.end(), std::back_inserter(own),
+                 [&](CallId c) { return program_.call(c).scope == scope_; });
     frame_depth_ = SharedFrames(program_, own);
     const absl::Status walked = Walk(scope_, calls);
     if (!walked.ok()) return walked;
@@ -113,7 +117,8 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
   absl::StatusOr<InitText> init = WriteInit(program_, members_);
   if (!init.ok()) return init.status();
   shared_.packed |= init->packed;
-  shared_.packed_notes.insert(shared_.packed_notes.end(), init->packed_notes.begin(), init->packed_notes.end());
+  shared_.packed_notes.insert(shared_.packed_notes.end(), init->packed_notes.begin(),
+                              init->packed_notes.end());
   ClassText text;
   text.init = std::move(init->lines);
   text.dimensions = std::move(init->dimensions);
@@ -124,7 +129,8 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
       const auto [first, is_new] = first_key.emplace(entry.value, key);
       const bool tied = !is_new && program_.value(entry.value).kind == ValueKind::kParameter;
       if (tied) {
-        text.init.push_back(absl::StrCat("self.", AttributePath(key), " = self.", AttributePath(first->second), "  # tied"));
+        text.init.push_back(
+            absl::StrCat("self.", AttributePath(key), " = self.", AttributePath(first->second), "  # tied"));
       }
       text.state.push_back({key, entry.value});
     }
@@ -138,7 +144,8 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
   return text;
 }
 
-void ClassBuilder::Start(const std::vector<std::pair<std::string, ValueId>>& inputs, const std::vector<ValueId>& outputs) {
+void ClassBuilder::Start(const std::vector<std::pair<std::string, ValueId>>& inputs,
+                         const std::vector<ValueId>& outputs) {
   function_ = Function();
   function_.parameters = inputs;
   function_.returns = outputs;
@@ -190,7 +197,8 @@ absl::Status ClassBuilder::Walk(InvocationId scope, const std::vector<CallId>& c
       continue;
     }
     std::vector<CallId> inner;
-    while (i < calls.size() && slice_.ChildOf(scope, program_.call(calls[i]).scope) == child) inner.push_back(calls[i++]);
+    while (i < calls.size() && slice_.ChildOf(scope, program_.call(calls[i]).scope) == child)
+      inner.push_back(calls[i++]);
     absl::StatusOr<bool> applied = slice_.HasWhole(child) ? TryApply(child) : absl::StatusOr<bool>(false);
     if (!applied.ok()) return applied.status();
     if (restart_) return absl::OkStatus();
@@ -205,11 +213,13 @@ absl::Status ClassBuilder::Walk(InvocationId scope, const std::vector<CallId>& c
 size_t ClassBuilder::WalkHelper(const std::vector<CallId>& calls, size_t begin) {
   const std::optional<HelperRun> run = FindHelperRun(program_, calls, begin, frame_depth_);
   if (!run) return begin;
-  const std::vector<CallId> inner(calls.begin() + static_cast<int64_t>(begin), calls.begin() + static_cast<int64_t>(run->end));
+  const std::vector<CallId> inner(calls.begin() + static_cast<int64_t>(begin),
+                                  calls.begin() + static_cast<int64_t>(run->end));
   for (const CallId c : inner) {
     if (shared_.spelling.aten.count(c) > 0) return begin;
   }
-  std::optional<Apply> apply = ApplyHelper(slice_, inner, run->function, function_.parameters, shared_.helpers);
+  std::optional<Apply> apply =
+      ApplyHelper(slice_, inner, run->function, function_.parameters, shared_.helpers);
   if (!apply) return begin;
   Step step;
   step.apply = std::move(*apply);
@@ -278,9 +288,12 @@ std::optional<Member> ClassBuilder::LeafMember(const Invocation& invocation) con
   member.base = leaf.member;
   member.constructor = leaf.constructor;
   // Weights of modules inside (MultiheadAttention's out_proj).
-  const std::function<void(const Module&, const std::string&)> hold = [&](const Module& m, const std::string& prefix) {
-    for (const auto& [name, value] : LeafOfModule(program_, m).state) member.state.push_back({prefix + name, value});
-    for (const auto& [name, child] : m.children) hold(program_.modules.at(static_cast<size_t>(child)), absl::StrCat(prefix, name, "."));
+  const std::function<void(const Module&, const std::string&)> hold = [&](const Module& m,
+                                                                          const std::string& prefix) {
+    for (const auto& [name, value] : LeafOfModule(program_, m).state)
+      member.state.push_back({prefix + name, value});
+    for (const auto& [name, child] : m.children)
+      hold(program_.modules.at(static_cast<size_t>(child)), absl::StrCat(prefix, name, "."));
   };
   hold(module, "");
   // A weight from elsewhere (weight_norm's product, a functional call) is no nn constructor's business.
@@ -295,14 +308,16 @@ std::optional<Member> ClassBuilder::LeafMember(const Invocation& invocation) con
 absl::StatusOr<std::optional<Member>> ClassBuilder::SequentialMember(const Invocation& invocation) {
   const Module& module = program_.modules.at(static_cast<size_t>(invocation.module));
   const std::vector<InvocationId> children = slice_.ChildrenOf(invocation.id);
-  if (module.class_name != "Sequential" || children.size() != module.children.size()) return std::optional<Member>();
+  if (module.class_name != "Sequential" || children.size() != module.children.size())
+    return std::optional<Member>();
   Member member;
   member.kind = Member::Kind::kSequential;
   ValueId flowing = kNoId;
   size_t inside = 0;
   for (size_t i = 0; i < children.size(); ++i) {
     const Invocation& child = program_.invocations.at(static_cast<size_t>(children[i]));
-    if (child.module != module.children[i].second || module.children[i].first != absl::StrCat(i)) return std::optional<Member>();
+    if (child.module != module.children[i].second || module.children[i].first != absl::StrCat(i))
+      return std::optional<Member>();
     absl::StatusOr<std::optional<Member>> element = MakeMember(child.id, true);
     if (!element.ok()) return element.status();
     if (!element->has_value()) return std::optional<Member>();
@@ -310,11 +325,13 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::SequentialMember(const Invoc
     if (!calls.empty()) {
       const auto in = OperandsOf(child.id, (*element)->state);
       const auto out = slice_.Outputs(calls);
-      if (in.size() != 1 || out.size() != 1 || (flowing != kNoId && in[0] != flowing)) return std::optional<Member>();
+      if (in.size() != 1 || out.size() != 1 || (flowing != kNoId && in[0] != flowing))
+        return std::optional<Member>();
       flowing = out[0];
     }
     inside += calls.size();
-    for (const StateEntry& entry : (*element)->state) member.state.push_back({absl::StrCat(i, ".", entry.key), entry.value});
+    for (const StateEntry& entry : (*element)->state)
+      member.state.push_back({absl::StrCat(i, ".", entry.key), entry.value});
     member.elements.push_back(*std::move(*element));
   }
   if (inside != slice_.CallsOf(invocation.id).size()) return std::optional<Member>();
@@ -335,7 +352,8 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::NestedMember(const Invocatio
   for (const ValueId id : operands) {
     std::string name;
     for (size_t i = 0; i < invocation.args.size() && i < invocation.parameter_names.size(); ++i) {
-      if (invocation.args[i].kind == Tree::Kind::kTensor && invocation.args[i].value == id) name = invocation.parameter_names[i];
+      if (invocation.args[i].kind == Tree::Kind::kTensor && invocation.args[i].value == id)
+        name = invocation.parameter_names[i];
     }
     for (const auto& [keyword, tree] : invocation.kwargs) {
       if (tree.kind == Tree::Kind::kTensor && tree.value == id) name = keyword;
@@ -344,15 +362,17 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::NestedMember(const Invocatio
     if (!IsIdentifier(name)) name = inputs.empty() ? "x" : "y";
     inputs.emplace_back(names.Unique(name), id);
   }
-  absl::StatusOr<ClassText> text = ClassBuilder(shared_, invocation.id, path).Build(calls, inputs, slice_.Outputs(calls));
+  absl::StatusOr<ClassText> text =
+      ClassBuilder(shared_, invocation.id, path).Build(calls, inputs, slice_.Outputs(calls));
   if (!text.ok()) return text.status();
 
   Member member;
   member.base = ToSnakeCase(module.class_name);
   std::string name = ToIdentifier(module.class_name);
   const auto same = [&](const ClassText& other) {
-    const bool names_equal = std::equal(text->dimensions.begin(), text->dimensions.end(), other.dimensions.begin(),
-                                        other.dimensions.end(), [](const auto& a, const auto& b) { return a.name == b.name; });
+    const bool names_equal =
+        std::equal(text->dimensions.begin(), text->dimensions.end(), other.dimensions.begin(),
+                   other.dimensions.end(), [](const auto& a, const auto& b) { return a.name == b.name; });
     return names_equal && other.init == text->init && other.forward == text->forward;
   };
   NameScope taken;
@@ -369,7 +389,8 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::NestedMember(const Invocatio
   if (!found) name = taken.Unique(name);
   member.constructor.callee = name;
   for (const Dimension& dimension : text->dimensions) {
-    member.constructor.arguments.push_back({dimension.name, dimension.value, !dimension.is_setting, !dimension.is_setting});
+    member.constructor.arguments.push_back(
+        {dimension.name, dimension.value, !dimension.is_setting, !dimension.is_setting});
   }
   member.state = text->state;
   if (!found) {
@@ -462,7 +483,9 @@ void ClassBuilder::Place(const Module& module, Member& member) {
   if (parts.size() == 2 && absl::SimpleAtoi(parts[1], &index)) {
     for (const Module& list : program_.modules) {
       bool below = false;
-      if (list.class_name != "ModuleList" || Slice::RelativePath(list.paths, module_path_, &below) != parts[0] || !below) continue;
+      if (list.class_name != "ModuleList" ||
+          Slice::RelativePath(list.paths, module_path_, &below) != parts[0] || !below)
+        continue;
       member.list = parts[0];
       member.index = index;
       list_sizes_[parts[0]] = static_cast<int64_t>(list.children.size());
@@ -470,7 +493,8 @@ void ClassBuilder::Place(const Module& module, Member& member) {
     }
   }
   const bool numbered = absl::SimpleAtoi(parts.back(), &index);
-  if (!numbered) member.base = slice_.node().form == plan::NodeForm::kModule ? absl::StrJoin(parts, "_") : parts.back();
+  if (!numbered)
+    member.base = slice_.node().form == plan::NodeForm::kModule ? absl::StrJoin(parts, "_") : parts.back();
 }
 
 size_t ClassBuilder::Register(Member member) {
@@ -489,14 +513,17 @@ void ClassBuilder::HoldValues() {
   }
   std::set<ValueId> made;
   for (const Step& step : function_.steps) {
-    const std::vector<ValueId> reads = step.apply ? step.apply->inputs : program::Reads(program_.call(step.call));
+    const std::vector<ValueId> reads =
+        step.apply ? step.apply->inputs : program::Reads(program_.call(step.call));
     for (const ValueId id : reads) {
-      if (id == kNoId || passed.count(id) > 0 || !IsHeldKind(program_.value(id)) || !held.insert(id).second) continue;
+      if (id == kNoId || passed.count(id) > 0 || !IsHeldKind(program_.value(id)) || !held.insert(id).second)
+        continue;
       const Value& value = program_.value(id);
       Member member;
       member.kind = value.kind == ValueKind::kParameter ? Member::Kind::kParameter : Member::Kind::kBuffer;
       member.value = id;
-      const std::string last = value.paths.empty() ? "constant" : value.paths[0].substr(value.paths[0].rfind('.') + 1);
+      const std::string last =
+          value.paths.empty() ? "constant" : value.paths[0].substr(value.paths[0].rfind('.') + 1);
       member.base = last;
       if (value.kind == ValueKind::kParameter || (value.kind == ValueKind::kBuffer && value.persistent)) {
         member.state.push_back({"", id});
@@ -508,10 +535,12 @@ void ClassBuilder::HoldValues() {
     // A kernel that hands out a parameter as it is.
     if (passed.count(id) > 0 || !IsHeldKind(program_.value(id)) || !held.insert(id).second) continue;
     Member member;
-    member.kind = program_.value(id).kind == ValueKind::kParameter ? Member::Kind::kParameter : Member::Kind::kBuffer;
+    member.kind =
+        program_.value(id).kind == ValueKind::kParameter ? Member::Kind::kParameter : Member::Kind::kBuffer;
     member.value = id;
     member.base = SourceName(program_, id).empty() ? "weight" : SourceName(program_, id);
-    if (program_.value(id).kind == ValueKind::kParameter || program_.value(id).persistent) member.state.push_back({"", id});
+    if (program_.value(id).kind == ValueKind::kParameter || program_.value(id).persistent)
+      member.state.push_back({"", id});
     members_.push_back(std::move(member));
   }
 }
@@ -543,7 +572,8 @@ void ClassBuilder::NameCallees() {
 
 }  // namespace
 
-absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan::Node& node, const Spelling& spelling) {
+absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan::Node& node,
+                                              const Spelling& spelling) {
   const Slice slice(plan, node);
   Shared shared{slice, spelling, {}, {}, {}};
   const program::Program& program = plan.program;
@@ -553,16 +583,21 @@ absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan
   for (size_t i = 0; i < node.inputs.size(); ++i) inputs.emplace_back(out.inputs[i], node.inputs[i]);
   // A torch.nn leaf is written from outside: as the one member of its kernel.
   InvocationId scope = node.scope;
-  const Module& module = program.modules.at(static_cast<size_t>(program.invocations.at(static_cast<size_t>(scope)).module));
-  const bool leaf = node.form == plan::NodeForm::kModule && module.is_torch_nn && module.settings_known && !module.is_container;
+  const Module& module =
+      program.modules.at(static_cast<size_t>(program.invocations.at(static_cast<size_t>(scope)).module));
+  const bool leaf = node.form == plan::NodeForm::kModule && module.is_torch_nn && module.settings_known &&
+                    !module.is_container;
   if (leaf && program.invocations[static_cast<size_t>(scope)].parent != kNoId) {
     scope = program.invocations[static_cast<size_t>(scope)].parent;
   }
-  const Module& holder = program.modules.at(static_cast<size_t>(program.invocations.at(static_cast<size_t>(scope)).module));
+  const Module& holder =
+      program.modules.at(static_cast<size_t>(program.invocations.at(static_cast<size_t>(scope)).module));
   const std::string path = holder.paths.empty() ? "" : holder.paths[0];
   // The name of a lone leaf comes from its class, not from where one instance of it stands.
-  const std::string base_path = leaf && node.calls.size() == slice.CallsOf(node.scope).size() ? "<none>" : path;
-  absl::StatusOr<ClassText> model = ClassBuilder(shared, scope, base_path).Build(node.calls, inputs, node.outputs);
+  const std::string base_path =
+      leaf && node.calls.size() == slice.CallsOf(node.scope).size() ? "<none>" : path;
+  absl::StatusOr<ClassText> model =
+      ClassBuilder(shared, scope, base_path).Build(node.calls, inputs, node.outputs);
   if (!model.ok()) return model.status();
   out.model = *std::move(model);
   out.model.name = "Model";
@@ -575,7 +610,8 @@ absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan
 
 Lines ClassLines(const ClassText& text, bool defaults, const Lines& docstring) {
   std::vector<std::string> parameters = {"self"};
-  for (const Dimension& d : text.dimensions) parameters.push_back(defaults ? absl::StrCat(d.name, "=", d.value) : d.name);
+  for (const Dimension& d : text.dimensions)
+    parameters.push_back(defaults ? absl::StrCat(d.name, "=", d.value) : d.name);
   Lines body = docstring;
   if (!text.init.empty() || !text.dimensions.empty()) {
     if (!body.empty()) body.push_back("");
@@ -594,14 +630,16 @@ absl::StatusOr<std::vector<StateEntry>> StateOf(const plan::Plan& plan, plan::Co
   if (id == 0) {
     std::vector<StateEntry> out;
     for (const Value& value : plan.program.values) {
-      const bool in_state = value.kind == ValueKind::kParameter || (value.kind == ValueKind::kBuffer && value.persistent);
+      const bool in_state =
+          value.kind == ValueKind::kParameter || (value.kind == ValueKind::kBuffer && value.persistent);
       if (!in_state) continue;
       for (const std::string& path : value.paths) out.push_back({path, value.id});
     }
     return out;
   }
   const plan::Component& component = plan.components.at(static_cast<size_t>(id));
-  absl::StatusOr<ComponentClasses> classes = BuildClasses(plan, plan.nodes.at(static_cast<size_t>(component.nodes.at(0))), {});
+  absl::StatusOr<ComponentClasses> classes =
+      BuildClasses(plan, plan.nodes.at(static_cast<size_t>(component.nodes.at(0))), {});
   if (!classes.ok()) return classes.status();
   return classes->model.state;
 }

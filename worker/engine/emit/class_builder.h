@@ -21,7 +21,7 @@ struct StateEntry {
 
 struct ClassText {
   std::string name;
-  std::vector<Dimension> dimensions;   // of __init__
+  std::vector<Dimension> dimensions;  // of __init__
   std::vector<StateEntry> state;
   Lines init;     // statements after super().__init__()
   Lines forward;  // "def forward(…):" and its body
@@ -36,7 +36,8 @@ struct ComponentClasses {
   std::vector<std::string> packed_notes;
 };
 
-absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan::Node& node, const Spelling& spelling);
+absl::StatusOr<ComponentClasses> BuildClasses(const plan::Plan& plan, const plan::Node& node,
+                                              const Spelling& spelling);
 
 // "class NAME(nn.Module):" … ; `defaults`: __init__ has them (the top class).
 Lines ClassLines(const ClassText& text, bool defaults, const Lines& docstring);

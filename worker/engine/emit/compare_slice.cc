@@ -31,7 +31,8 @@ std::string TypeText(const program::TensorType& type) {
 class Canonical {
  public:
   // Two that are compared share `numbers`.
-  Canonical(const Program& program, const std::vector<ValueId>& inputs, std::map<std::string, int64_t>& numbers)
+  Canonical(const Program& program, const std::vector<ValueId>& inputs,
+            std::map<std::string, int64_t>& numbers)
       : program_(program), numbers_(numbers) {
     for (size_t i = 0; i < inputs.size(); ++i) {
       texts_[inputs[i]] = Hashed(absl::StrCat("input ", i, TypeText(program.value(inputs[i]).type)));

@@ -22,10 +22,12 @@ using plan::Node;
 using plan::Plan;
 
 bool Uses(const Lines& lines, const std::string& text) {
-  return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return absl::StrContains(line, text); });
+  return std::any_of(lines.begin(), lines.end(),
+                     [&](const std::string& line) { return absl::StrContains(line, text); });
 }
 
-absl::StatusOr<std::string> WrittenText(const Plan& plan, const Component& component, const Spelling& spelling) {
+absl::StatusOr<std::string> WrittenText(const Plan& plan, const Component& component,
+                                        const Spelling& spelling) {
   const Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
   absl::StatusOr<ComponentClasses> classes = BuildClasses(plan, node, spelling);
   if (!classes.ok()) return classes.status();
@@ -50,7 +52,8 @@ absl::StatusOr<std::string> WrittenText(const Plan& plan, const Component& compo
   Append(body, InputFunctions(plan, component, classes->inputs, init_values));
   Append(body, {"", ""});
   Append(body, SelfTest(plan, component));
-  Append(body, {"", "", "if __name__ == \"__main__\":", "    import sys", "", "    sys.exit(0 if run_tests() else 1)"});
+  Append(body, {"", "", "if __name__ == \"__main__\":", "    import sys", "",
+                "    sys.exit(0 if run_tests() else 1)"});
 
   Lines lines = FileDocstring(plan, component, classes->inputs, classes->model.state);
   lines.push_back("");
@@ -85,7 +88,8 @@ std::string ModelText(const Plan& plan, const Component& component, const std::s
     for (const program::ValueId id : component.workloads.at(0).outputs) {
       shapes.push_back(PythonTuple(plan.program.value(id).type.sizes));
     }
-    Append(lines, {"", "def get_expected_output_shape():", absl::StrCat("    return [", absl::StrJoin(shapes, ", "), "]"), ""});
+    Append(lines, {"", "def get_expected_output_shape():",
+                   absl::StrCat("    return [", absl::StrJoin(shapes, ", "), "]"), ""});
   }
   if (!Defines(source, "def run_tests(")) {
     lines.push_back("");
@@ -93,7 +97,8 @@ std::string ModelText(const Plan& plan, const Component& component, const std::s
     lines.push_back("");
   }
   if (!Defines(source, "if __name__")) {
-    Append(lines, {"", "if __name__ == \"__main__\":", "    import sys", "", "    sys.exit(0 if run_tests() else 1)"});
+    Append(lines, {"", "if __name__ == \"__main__\":", "    import sys", "",
+                   "    sys.exit(0 if run_tests() else 1)"});
   }
   while (!lines.empty() && lines.back().empty()) lines.pop_back();
   const std::string gap = !source.empty() && source.back() == '\n' ? "" : "\n";
@@ -111,7 +116,8 @@ absl::StatusOr<std::string> ComponentText(const Plan& plan, plan::ComponentId id
                                           const Spelling& spelling) {
   const Component& component = plan.components.at(static_cast<size_t>(id));
   if (component.nodes.empty() || component.workloads.empty()) {
-    return absl::InternalError(absl::StrCat("emit: component ", component.stem, " has no node or no workload"));
+    return absl::InternalError(
+        absl::StrCat("emit: component ", component.stem, " has no node or no workload"));
   }
   // A model that is one kernel is spelled and named like every kernel; source/ keeps the submission.
   if (id == 0 && component.level != plan::Level::kKernel) return ModelText(plan, component, source);

@@ -57,7 +57,8 @@ Lines ShapeSections(const Plan& plan, const Component& component, const std::vec
   const plan::Workload& main = component.workloads.at(0);
   Lines lines = {"Input Shapes:"};
   for (size_t i = 0; i < main.inputs.size(); ++i) {
-    lines.push_back(absl::StrCat("  - ", i < inputs.size() ? inputs[i] : "x", ": ", TypeText(plan, main.inputs[i])));
+    lines.push_back(
+        absl::StrCat("  - ", i < inputs.size() ? inputs[i] : "x", ": ", TypeText(plan, main.inputs[i])));
   }
   if (main.inputs.empty()) lines.push_back("  - none");
   Append(lines, {"", "Output Shapes:"});
@@ -67,7 +68,8 @@ Lines ShapeSections(const Plan& plan, const Component& component, const std::vec
   }
   Append(lines, {"", "Weight Shapes:"});
   for (const StateEntry& entry : state) {
-    lines.push_back(absl::StrCat("  - ", entry.key, ": ", ShapeText(plan.program.value(entry.value).type.sizes)));
+    lines.push_back(
+        absl::StrCat("  - ", entry.key, ": ", ShapeText(plan.program.value(entry.value).type.sizes)));
   }
   if (state.empty()) lines.push_back("  - none");
   if (component.workloads.size() <= 1) return lines;
@@ -75,9 +77,11 @@ Lines ShapeSections(const Plan& plan, const Component& component, const std::vec
   for (const plan::Workload& workload : component.workloads) {
     std::vector<std::string> shapes;
     for (size_t i = 0; i < workload.inputs.size(); ++i) {
-      shapes.push_back(absl::StrCat(inputs[i], " ", ShapeText(plan.program.value(workload.inputs[i]).type.sizes)));
+      shapes.push_back(
+          absl::StrCat(inputs[i], " ", ShapeText(plan.program.value(workload.inputs[i]).type.sizes)));
     }
-    lines.push_back(absl::StrCat("  - ", absl::StrJoin(shapes, ", "), " (", workload.count, workload.count == 1 ? " run)" : " runs)"));
+    lines.push_back(absl::StrCat("  - ", absl::StrJoin(shapes, ", "), " (", workload.count,
+                                 workload.count == 1 ? " run)" : " runs)"));
   }
   return lines;
 }
@@ -87,7 +91,8 @@ Lines ShapeSections(const Plan& plan, const Component& component, const std::vec
 std::vector<const Component*> ParentsOf(const Plan& plan, plan::ComponentId id) {
   std::vector<const Component*> out;
   for (const Component& parent : plan.components) {
-    if (std::find(parent.children.begin(), parent.children.end(), id) != parent.children.end()) out.push_back(&parent);
+    if (std::find(parent.children.begin(), parent.children.end(), id) != parent.children.end())
+      out.push_back(&parent);
   }
   return out;
 }
@@ -96,7 +101,8 @@ std::vector<std::string> OperationsOf(const Plan& plan, const Component& compone
   std::vector<std::pair<std::string, int>> counts;
   for (const program::CallId c : plan.nodes.at(static_cast<size_t>(component.nodes.at(0))).calls) {
     const std::string name = program::OperatorName(plan.program.call(c).op);
-    const auto found = std::find_if(counts.begin(), counts.end(), [&](const auto& entry) { return entry.first == name; });
+    const auto found =
+        std::find_if(counts.begin(), counts.end(), [&](const auto& entry) { return entry.first == name; });
     if (found == counts.end()) {
       counts.emplace_back(name, 1);
     } else {
@@ -137,7 +143,8 @@ Lines FileDocstring(const Plan& plan, const Component& component, const std::vec
 
 Lines ClassDocstring(const Plan& plan, const Component& component) {
   const Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
-  std::string what = absl::StrReplaceAll(node.operation.empty() ? component.stem : node.operation, {{"_", " "}});
+  std::string what =
+      absl::StrReplaceAll(node.operation.empty() ? component.stem : node.operation, {{"_", " "}});
   what[0] = absl::ascii_toupper(static_cast<unsigned char>(what[0]));
   if (node.form == plan::NodeForm::kModule) {
     const auto& invocation = plan.program.invocations.at(static_cast<size_t>(node.scope));
@@ -147,15 +154,18 @@ Lines ClassDocstring(const Plan& plan, const Component& component) {
   const std::vector<const Component*> parents = ParentsOf(plan, component.id);
   std::string from = "Extracted from: " + (parents.empty() ? "root" : parents[0]->stem);
   if (parents.size() > 1) absl::StrAppend(&from, " and ", parents.size() - 1, " more");
-  if (!node.attribute.empty()) absl::StrAppend(&from, ", ", component.nodes.size() > 1 ? "first as " : "as ", node.attribute);
-  if (component.instance_count > 1) absl::StrAppend(&from, " (", component.instance_count, " runs in one forward)");
+  if (!node.attribute.empty())
+    absl::StrAppend(&from, ", ", component.nodes.size() > 1 ? "first as " : "as ", node.attribute);
+  if (component.instance_count > 1)
+    absl::StrAppend(&from, " (", component.instance_count, " runs in one forward)");
   return {"\"\"\"", what + ".", "", from, "\"\"\""};
 }
 
 Lines ModelNote(const Plan& plan, const Component& component) {
-  Lines lines = {"# Component: " + component.stem, absl::StrCat("# Abstraction Level: ", plan::LevelName(component.level)),
-                 "# Parent: root"};
-  for (const std::string& line : Wrapped("Children:", ChildrenText(plan, component))) lines.push_back("# " + line);
+  Lines lines = {"# Component: " + component.stem,
+                 absl::StrCat("# Abstraction Level: ", plan::LevelName(component.level)), "# Parent: root"};
+  for (const std::string& line : Wrapped("Children:", ChildrenText(plan, component)))
+    lines.push_back("# " + line);
   return lines;
 }
 

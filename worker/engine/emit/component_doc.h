@@ -8,8 +8,8 @@
 namespace strata::emit {
 
 // The header of the seed's template: Component, Abstraction Level, Parent, Children, Operations, shapes.
-Lines FileDocstring(const plan::Plan& plan, const plan::Component& component, const std::vector<std::string>& inputs,
-                    const std::vector<StateEntry>& state);
+Lines FileDocstring(const plan::Plan& plan, const plan::Component& component,
+                    const std::vector<std::string>& inputs, const std::vector<StateEntry>& state);
 // What `class Model` is, and where it was taken from.
 Lines ClassDocstring(const plan::Plan& plan, const plan::Component& component);
 // The same facts as comments, for the file of the submitted model, which begins with the source.

@@ -58,7 +58,8 @@ class Composer {
       const absl::Status added = Add(child);
       if (!added.ok()) return added;
     }
-    absl::StatusOr<RefactoredClass> made = BuildRefactored(plan_, id, out_.all, out_.all.names.at(id), id == 0);
+    absl::StatusOr<RefactoredClass> made =
+        BuildRefactored(plan_, id, out_.all, out_.all.names.at(id), id == 0);
     if (!made.ok()) return made.status();
     out_.all.states[id] = made->text.state;
     out_.packed |= made->packed;
@@ -87,7 +88,8 @@ class Composer {
     }
     text.forward = {absl::StrCat("def forward(self, ", absl::StrJoin(names, ", "), "):"),
                     absl::StrCat("    return self.kernel(", absl::StrJoin(passed, ", "), ")")};
-    for (const StateEntry& entry : kernel->model.state) text.state.push_back({"kernel." + entry.key, entry.value});
+    for (const StateEntry& entry : kernel->model.state)
+      text.state.push_back({"kernel." + entry.key, entry.value});
     out_.classes.push_back(std::move(text));
     return absl::OkStatus();
   }
@@ -128,12 +130,14 @@ absl::StatusOr<std::string> CompositionText(const Plan& plan) {
 
   bool math = false;
   for (const ClassText& text : composition->classes) {
-    math = math || absl::StrContains(absl::StrJoin(text.forward, "\n"), "math.") || absl::StrContains(absl::StrJoin(text.init, "\n"), "math.");
+    math = math || absl::StrContains(absl::StrJoin(text.forward, "\n"), "math.") ||
+           absl::StrContains(absl::StrJoin(text.init, "\n"), "math.");
   }
-  Lines lines = CompositionHeader(model.stem, lone ? "source" : plan::LevelFolder(model.level), module, composition->packed, math);
+  Lines lines = CompositionHeader(model.stem, lone ? "source" : plan::LevelFolder(model.level), module,
+                                  composition->packed, math);
   for (const plan::ComponentId id : composition->kernels) {
-    lines.push_back(absl::StrCat("from ", plan.components.at(static_cast<size_t>(id)).stem, " import Model as ",
-                                 composition->all.names.at(id)));
+    lines.push_back(absl::StrCat("from ", plan.components.at(static_cast<size_t>(id)).stem,
+                                 " import Model as ", composition->all.names.at(id)));
   }
   Append(lines, {"", ""});
   if (composition->packed) {
@@ -146,7 +150,8 @@ absl::StatusOr<std::string> CompositionText(const Plan& plan) {
   }
   lines.push_back("# state_dict key of the submitted model -> key of ComposedModel.");
   lines.push_back("WEIGHT_MAP = {");
-  const std::map<std::string, std::string> matched = MatchState(SubmissionState(plan), composition->classes.back().state);
+  const std::map<std::string, std::string> matched =
+      MatchState(SubmissionState(plan), composition->classes.back().state);
   for (const StateEntry& entry : SubmissionState(plan)) {
     const auto found = matched.find(entry.key);
     if (found == matched.end()) continue;

@@ -100,33 +100,43 @@ Lines Split(const char* text) {
 
 }  // namespace
 
-Lines CompositionHeader(const std::string& model, const std::string& folder, const std::string& module, bool packed,
-                        bool math) {
-  Lines lines = {"\"\"\"",
-                 absl::StrCat("Composes ", model, " of its kernels alone and compares it with the submitted model."),
-                 "",
-                 "Runs from any directory: python composition_test.py prints PASS and exits with 0.",
-                 "\"\"\"",
-                 ""};
+Lines CompositionHeader(const std::string& model, const std::string& folder, const std::string& module,
+                        bool packed, bool math) {
+  Lines lines = {
+      "\"\"\"",
+      absl::StrCat("Composes ", model, " of its kernels alone and compares it with the submitted model."),
+      "",
+      "Runs from any directory: python composition_test.py prints PASS and exits with 0.",
+      "\"\"\"",
+      ""};
   const bool importable = IsIdentifier(module);
   if (packed) lines.push_back("import base64");
   if (!importable) lines.push_back("import importlib");
   if (math) lines.push_back("import math");
   lines.push_back("import sys");
   if (packed) lines.push_back("import zlib");
-  Append(lines, {"from pathlib import Path", "", "import torch", "import torch.nn as nn", "",
-                 "BUNDLE = Path(__file__).resolve().parent.parent",
-                 absl::StrCat("for folder in (", PythonString(folder), ", \"level_0_kernel\"):"),
-                 "    sys.path.insert(0, str(BUNDLE / folder))", "",
-                 "# The numeric setting that the bundle was verified under.",
-                 "torch.backends.mha.set_fastpath_enabled(False)",
-                 "torch.backends.cuda.matmul.allow_tf32 = False",
-                 "torch.backends.cudnn.allow_tf32 = False",
-                 "torch.backends.cudnn.deterministic = True",
-                 "torch.backends.cudnn.benchmark = False", "",
-                 "SEEDS = (42, 43, 44)", "RTOL, ATOL = 1e-4, 1e-5", "",
-                 importable ? absl::StrCat("import ", module, " as submission")
-                            : absl::StrCat("submission = importlib.import_module(", PythonString(module), ")")});
+  Append(lines,
+         {"from pathlib import Path",
+          "",
+          "import torch",
+          "import torch.nn as nn",
+          "",
+          "BUNDLE = Path(__file__).resolve().parent.parent",
+          absl::StrCat("for folder in (", PythonString(folder), ", \"level_0_kernel\"):"),
+          "    sys.path.insert(0, str(BUNDLE / folder))",
+          "",
+          "# The numeric setting that the bundle was verified under.",
+          "torch.backends.mha.set_fastpath_enabled(False)",
+          "torch.backends.cuda.matmul.allow_tf32 = False",
+          "torch.backends.cudnn.allow_tf32 = False",
+          "torch.backends.cudnn.deterministic = True",
+          "torch.backends.cudnn.benchmark = False",
+          "",
+          "SEEDS = (42, 43, 44)",
+          "RTOL, ATOL = 1e-4, 1e-5",
+          "",
+          importable ? absl::StrCat("import ", module, " as submission")
+                     : absl::StrCat("submission = importlib.import_module(", PythonString(module), ")")});
   return lines;
 }
 

@@ -8,8 +8,8 @@
 namespace strata::emit {
 
 // Docstring, imports, sys.path and numeric setting; the submitted model is imported as `submission`.
-Lines CompositionHeader(const std::string& model, const std::string& folder, const std::string& module, bool packed,
-                        bool math);
+Lines CompositionHeader(const std::string& model, const std::string& folder, const std::string& module,
+                        bool packed, bool math);
 // Weight transfer, comparison and __main__.
 Lines CompositionMain();
 

@@ -44,12 +44,14 @@ bool CollectFormula(const Program& program, ValueId id, std::set<program::CallId
   const Call& call = program.init_calls.at(static_cast<size_t>(producer));
   if (!call.mutated.empty() || (call.marks & program::kRandom) != 0) return false;
   const auto reads = program::Reads(call);
-  return std::all_of(reads.begin(), reads.end(), [&](ValueId read) { return CollectFormula(program, read, calls); });
+  return std::all_of(reads.begin(), reads.end(),
+                     [&](ValueId read) { return CollectFormula(program, read, calls); });
 }
 
 // The init calls as a program of their own, so that the forward writer can say them.
-bool SpellFormulas(const Program& program, const std::vector<ValueId>& values, const std::set<program::CallId>& calls,
-                   Lines* setup, std::vector<std::string>* expressions) {
+bool SpellFormulas(const Program& program, const std::vector<ValueId>& values,
+                   const std::set<program::CallId>& calls, Lines* setup,
+                   std::vector<std::string>* expressions) {
   Program built;
   built.values = program.values;
   built.calls = program.init_calls;
@@ -57,7 +59,8 @@ bool SpellFormulas(const Program& program, const std::vector<ValueId>& values, c
   for (size_t i = 0; i < built.calls.size(); ++i) {
     for (size_t k = 0; k < built.calls[i].results.size(); ++k) {
       const ValueId result = built.calls[i].results[k];
-      if (result != kNoId) built.values[static_cast<size_t>(result)].producer = static_cast<program::CallId>(i);
+      if (result != kNoId)
+        built.values[static_cast<size_t>(result)].producer = static_cast<program::CallId>(i);
     }
   }
   for (const ValueId id : values) {
@@ -106,7 +109,8 @@ class Literal {
   }
 
   std::string Text(bool* packed) const {
-    if (value_.data.size() != count_ * static_cast<size_t>(program::ElementSizeBytes(value_.type.dtype))) return "";
+    if (value_.data.size() != count_ * static_cast<size_t>(program::ElementSizeBytes(value_.type.dtype)))
+      return "";
     if (std::string text = Recognised(); !text.empty()) return text;
     if (count_ <= kListedItems && Readable()) return Listed();
     *packed = value_.data.size() > kPackAboveBytes || !Readable() || count_ > kListedItems;
@@ -116,9 +120,17 @@ class Literal {
  private:
   bool Readable() const {
     switch (value_.type.dtype) {
-      case DType::kFloat64: case DType::kFloat32: case DType::kInt64: case DType::kInt32: case DType::kInt16:
-      case DType::kInt8: case DType::kUInt8: case DType::kBool: return true;
-      default: return false;
+      case DType::kFloat64:
+      case DType::kFloat32:
+      case DType::kInt64:
+      case DType::kInt32:
+      case DType::kInt16:
+      case DType::kInt8:
+      case DType::kUInt8:
+      case DType::kBool:
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -132,13 +144,20 @@ class Literal {
       return static_cast<double>(out);
     };
     switch (value_.type.dtype) {
-      case DType::kFloat64: return read(double{});
-      case DType::kFloat32: return read(float{});
-      case DType::kInt64: return read(int64_t{});
-      case DType::kInt32: return read(int32_t{});
-      case DType::kInt16: return read(int16_t{});
-      case DType::kInt8: return read(int8_t{});
-      default: return read(uint8_t{});
+      case DType::kFloat64:
+        return read(double{});
+      case DType::kFloat32:
+        return read(float{});
+      case DType::kInt64:
+        return read(int64_t{});
+      case DType::kInt32:
+        return read(int32_t{});
+      case DType::kInt16:
+        return read(int16_t{});
+      case DType::kInt8:
+        return read(int8_t{});
+      default:
+        return read(uint8_t{});
     }
   }
 
@@ -157,7 +176,9 @@ class Literal {
   std::string Sizes() const { return absl::StrJoin(value_.type.sizes, ", "); }
 
   std::string Dtype() const {
-    return value_.type.dtype == DType::kFloat32 ? "" : absl::StrCat(", dtype=", program::TorchName(value_.type.dtype));
+    return value_.type.dtype == DType::kFloat32
+               ? ""
+               : absl::StrCat(", dtype=", program::TorchName(value_.type.dtype));
   }
 
   std::string Recognised() const {
@@ -170,7 +191,8 @@ class Literal {
       counts = counts && At(i) == static_cast<double>(i);
     }
     if (sizes.empty()) return absl::StrCat("torch.tensor(", Item(0), Dtype(), ")");
-    if (equal && At(0) == 0 && !std::signbit(At(0))) return absl::StrCat("torch.zeros(", Sizes(), Dtype(), ")");
+    if (equal && At(0) == 0 && !std::signbit(At(0)))
+      return absl::StrCat("torch.zeros(", Sizes(), Dtype(), ")");
     if (equal && At(0) == 1) return absl::StrCat("torch.ones(", Sizes(), Dtype(), ")");
     if (equal) return absl::StrCat("torch.full(", PythonTuple(sizes), ", ", Item(0), Dtype(), ")");
     if (counts && count_ > 2) return Arange();
@@ -179,7 +201,9 @@ class Literal {
 
   std::string Arange() const {
     const bool is_int64 = value_.type.dtype == DType::kInt64;
-    std::string text = absl::StrCat("torch.arange(", count_, is_int64 ? "" : absl::StrCat(", dtype=", program::TorchName(value_.type.dtype)), ")");
+    std::string text =
+        absl::StrCat("torch.arange(", count_,
+                     is_int64 ? "" : absl::StrCat(", dtype=", program::TorchName(value_.type.dtype)), ")");
     if (value_.type.sizes.size() > 1) absl::StrAppend(&text, ".reshape(", Sizes(), ")");
     return text;
   }
@@ -193,19 +217,25 @@ class Literal {
     for (const bool lower : {true, false}) {
       for (const int64_t diagonal : {0, lower ? -1 : 1}) {
         if (rows < 2 || columns < 2) return "";
-        const auto inside = [&](int64_t r, int64_t c) { return lower ? c - r <= diagonal : c - r >= diagonal; };
+        const auto inside = [&](int64_t r, int64_t c) {
+          return lower ? c - r <= diagonal : c - r >= diagonal;
+        };
         size_t first = 0;
-        while (first < count_ && !inside(static_cast<int64_t>(first) / columns % rows, static_cast<int64_t>(first) % columns)) ++first;
+        while (first < count_ &&
+               !inside(static_cast<int64_t>(first) / columns % rows, static_cast<int64_t>(first) % columns))
+          ++first;
         if (first == count_) continue;
         const double fill = At(first);
         bool fits = true;
         for (size_t i = 0; i < count_ && fits; ++i) {
           const int64_t r = static_cast<int64_t>(i) / columns % rows, c = static_cast<int64_t>(i) % columns;
-          fits = std::memcmp(Raw(i), inside(r, c) ? Raw(first) : zero.data(), ItemBytes()) == 0;  // -0.0 is not 0.0
+          fits = std::memcmp(Raw(i), inside(r, c) ? Raw(first) : zero.data(), ItemBytes()) ==
+                 0;  // -0.0 is not 0.0
         }
         if (!fits) continue;
-        const std::string base = fill == 1 ? absl::StrCat("torch.ones(", Sizes(), Dtype(), ")")
-                                           : absl::StrCat("torch.full(", PythonTuple(sizes), ", ", Item(first), Dtype(), ")");
+        const std::string base =
+            fill == 1 ? absl::StrCat("torch.ones(", Sizes(), Dtype(), ")")
+                      : absl::StrCat("torch.full(", PythonTuple(sizes), ", ", Item(first), Dtype(), ")");
         return absl::StrCat("torch.", lower ? "tril" : "triu", "(", base,
                             diagonal == 0 ? "" : absl::StrCat(", diagonal=", diagonal), ")");
       }
@@ -235,8 +265,8 @@ class Literal {
       return "";
     }
     compressed.resize(size);
-    return absl::StrCat("_unpack(\"", absl::Base64Escape(compressed), "\", ", program::TorchName(value_.type.dtype), ", ",
-                        PythonTuple(value_.type.sizes), ")");
+    return absl::StrCat("_unpack(\"", absl::Base64Escape(compressed), "\", ",
+                        program::TorchName(value_.type.dtype), ", ", PythonTuple(value_.type.sizes), ")");
   }
 
   const Value& value_;

@@ -10,9 +10,9 @@
 namespace strata::emit {
 
 struct ConstantText {
-  Lines setup;       // statements that come first
-  std::vector<std::string> expressions;  // parallel to the values asked for
-  bool packed = false;   // some literal is packed: the file needs UnpackHelper()
+  Lines setup;                            // statements that come first
+  std::vector<std::string> expressions;   // parallel to the values asked for
+  bool packed = false;                    // some literal is packed: the file needs UnpackHelper()
   std::vector<std::string> packed_notes;  // for the log: what is packed, and why
 };
 

@@ -17,8 +17,8 @@ bool IsInputSetting(const std::string& setting) {
 }
 
 std::string FirstName(const std::string& setting) {
-  if (setting == "in_features" || setting == "normalized_shape" || setting == "embedding_dim" || setting == "embed_dim" ||
-      setting == "input_size") {
+  if (setting == "in_features" || setting == "normalized_shape" || setting == "embedding_dim" ||
+      setting == "embed_dim" || setting == "input_size") {
     return "dim";
   }
   if (setting == "num_embeddings") return "vocab_size";
@@ -68,8 +68,9 @@ std::string Dimensions::NameFor(const std::string& setting, const std::string& v
 void Dimensions::Choose(const std::string& setting, const std::string& value) {
   if (by_setting_) {
     const bool known = std::any_of(list_.begin(), list_.end(), [&](const Dimension& d) {
-      return d.name == setting || (d.value == value && (setting == "num_features" || setting == "num_channels" ||
-                                                        setting == "normalized_shape"));
+      return d.name == setting ||
+             (d.value == value &&
+              (setting == "num_features" || setting == "num_channels" || setting == "normalized_shape"));
     });
     if (!known) list_.push_back({names_.Unique(setting), value});
     return;
@@ -80,10 +81,11 @@ void Dimensions::Choose(const std::string& setting, const std::string& value) {
     return;
   }
   int64_t number = 0, first = 0;
-  const bool numbers = absl::SimpleAtoi(value, &number) && absl::SimpleAtoi(list_[0].value, &first) && first > 1;
+  const bool numbers =
+      absl::SimpleAtoi(value, &number) && absl::SimpleAtoi(list_[0].value, &first) && first > 1;
   const bool output = setting == "out_features" || setting == "out_channels";
-  if (output && numbers && setting == "out_features" && number % first == 0 && number / first >= 2 && number / first <= 4 &&
-      !IsInput(value)) {
+  if (output && numbers && setting == "out_features" && number % first == 0 && number / first >= 2 &&
+      number / first <= 4 && !IsInput(value)) {
     multiples_.emplace_back(value, absl::StrCat(number / first, " * ", list_[0].name));
     return;
   }

@@ -13,7 +13,7 @@ namespace strata::emit {
 
 struct Dimension {
   std::string name;
-  std::string value;  // Python literal, the default
+  std::string value;        // Python literal, the default
   bool is_setting = false;  // a number that is no size: eps, num_heads
 };
 
@@ -37,7 +37,7 @@ class Dimensions {
   std::vector<std::pair<std::string, std::string>> requests_;  // setting, value
   std::vector<Dimension> list_;
   std::vector<std::pair<std::string, std::string>> multiples_;  // value -> "3 * dim"
-  bool by_setting_ = false;  // one constructor: its own parameter names
+  bool by_setting_ = false;                                     // one constructor: its own parameter names
   NameScope names_;
 };
 

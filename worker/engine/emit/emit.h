@@ -33,8 +33,8 @@ struct Emission {
 
 // The component file of the submitted model: the bytes of `source`, then what the template asks for and
 // the source lacks. For every other component: written from its first node.
-absl::StatusOr<std::string> ComponentText(const plan::Plan& plan, plan::ComponentId id, const std::string& source,
-                                          const Spelling& spelling = {});
+absl::StatusOr<std::string> ComponentText(const plan::Plan& plan, plan::ComponentId id,
+                                          const std::string& source, const Spelling& spelling = {});
 
 // Where the component's file lies: "level_1_fusion/attention.py".
 std::string ComponentPath(const plan::Plan& plan, plan::ComponentId id);

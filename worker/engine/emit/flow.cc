@@ -115,8 +115,9 @@ class Grouper {
     for (size_t i = begin; i < end; ++i) {
       for (const ValueId id : Flow::Makes(program_, flow_.steps[i])) {
         const auto found = flow_.uses.find(id);
-        const bool escapes_here = found != flow_.uses.end() &&
-                                  std::any_of(found->second.begin(), found->second.end(), [&](size_t u) { return u >= end; });
+        const bool escapes_here =
+            found != flow_.uses.end() &&
+            std::any_of(found->second.begin(), found->second.end(), [&](size_t u) { return u >= end; });
         if (escapes_here) escapes.emplace_back(i, id);
       }
     }

@@ -40,7 +40,8 @@ class Folder {
     const Step& step = flow_.steps[i];
     if (keep_.count(i) > 0 || CrossesLoop(i, consumer) || CrossesWrite(i, RootOf(consumer))) return false;
     if (step.apply && step.apply->outputs.size() > 1) return false;
-    if (!step.apply && (!program_.call(step.call).mutated.empty() || (program_.call(step.call).marks & program::kRandom))) {
+    if (!step.apply &&
+        (!program_.call(step.call).mutated.empty() || (program_.call(step.call).marks & program::kRandom))) {
       return false;
     }
     if (consumer == flow_.steps.size()) return FoldsIntoReturn(i);
@@ -53,7 +54,9 @@ class Folder {
     return true;
   }
 
-  bool FoldsIntoReturn(size_t i) const { return flow_.fold_all_returns || (flow_.returns.size() == 1 && i + 1 == flow_.steps.size()); }
+  bool FoldsIntoReturn(size_t i) const {
+    return flow_.fold_all_returns || (flow_.returns.size() == 1 && i + 1 == flow_.steps.size());
+  }
 
   // Nothing but parts of the same statement stands between.
   bool IsNext(size_t i, size_t root) const {
@@ -65,10 +68,12 @@ class Folder {
 
   // x + self.attn(self.norm(x)), F.relu(self.bn(self.conv(x))): an operator takes the application as operand.
   bool FeedsCompute(size_t i) const {
-    static const std::set<std::string> kShapes = {"view", "reshape", "flatten", "transpose", "permute", "contiguous",
-                                                  "squeeze", "unsqueeze", "select", "slice", "expand"};
+    static const std::set<std::string> kShapes = {"view",    "reshape",    "flatten", "transpose",
+                                                  "permute", "contiguous", "squeeze", "unsqueeze",
+                                                  "select",  "slice",      "expand"};
     for (size_t k = folding_.into[i]; k < flow_.steps.size(); k = folding_.into[k]) {
-      if (!flow_.steps[k].apply) return kShapes.count(program::OperatorName(program_.call(flow_.steps[k].call).op)) == 0;
+      if (!flow_.steps[k].apply)
+        return kShapes.count(program::OperatorName(program_.call(flow_.steps[k].call).op)) == 0;
     }
     return false;
   }

@@ -24,9 +24,13 @@ using program::ValueId;
 // One try at the text, with `keep` as it stands.
 class Attempt {
  public:
-  Attempt(const program::Program& program, const Function& function, const ForwardOptions& options, const Flow& flow,
-          const std::set<size_t>& keep)
-      : program_(program), function_(function), options_(options), flow_(flow), sizes_(program, function),
+  Attempt(const program::Program& program, const Function& function, const ForwardOptions& options,
+          const Flow& flow, const std::set<size_t>& keep)
+      : program_(program),
+        function_(function),
+        options_(options),
+        flow_(flow),
+        sizes_(program, function),
         folding_(Fold(program, flow, keep)) {
     for (const std::string& name : sizes_.Reserved()) reserved_.insert(name);
     for (const char* name : {"self", "torch", "nn", "F", "math"}) reserved_.insert(name);
@@ -136,8 +140,10 @@ class Attempt {
     if (position < flow_.targets[i].size()) wanted.push_back(flow_.targets[i][position]);
     if (step.apply && position == 0) {
       for (const ValueId read : VariablesOf(i)) {
-        const bool same_type = program_.value(read).type.dtype == program_.value(step.apply->outputs[0]).type.dtype;
-        const bool main_flow = !LiveAfter(read, i) && (step.apply->hint.empty() || parameter_names_.count(names_.at(read)));
+        const bool same_type =
+            program_.value(read).type.dtype == program_.value(step.apply->outputs[0]).type.dtype;
+        const bool main_flow =
+            !LiveAfter(read, i) && (step.apply->hint.empty() || parameter_names_.count(names_.at(read)));
         if (main_flow && same_type) wanted.push_back(names_.at(read));
         break;
       }
@@ -156,7 +162,8 @@ class Attempt {
     if (!step.apply && !program_.call(step.call).mutated.empty()) return WriteMutation(i);
     const std::vector<ValueId> made = Flow::Makes(program_, step);
     const std::vector<ValueId> used = UsedResults(program_, flow_, i);
-    const bool picks_one = !step.apply && used.size() == 1;  // values, _ = x.max(1) reads better as x.max(1)[0]
+    const bool picks_one =
+        !step.apply && used.size() == 1;  // values, _ = x.max(1) reads better as x.max(1)[0]
     const std::string text = StepText(i).expr.text;
     std::vector<std::string> targets;
     std::vector<std::pair<ValueId, std::string>> bound;
@@ -219,7 +226,8 @@ class Attempt {
         lists.push_back(list);
         elements.push_back(element);
       }
-      const std::string zip = lists.size() == 1 ? lists[0] : absl::StrCat("zip(", absl::StrJoin(lists, ", "), ")");
+      const std::string zip =
+          lists.size() == 1 ? lists[0] : absl::StrCat("zip(", absl::StrJoin(lists, ", "), ")");
       lines_.push_back(absl::StrCat("for ", absl::StrJoin(elements, ", "), " in ", zip, ":"));
       in_loop_ = true;
     }
@@ -234,7 +242,8 @@ class Attempt {
   void WriteReturn(const std::vector<std::string>& texts) {
     std::string text = absl::StrJoin(texts, ", ");
     if (!function_.return_pattern.empty()) text = Substitute(function_.return_pattern, texts);
-    AddLine("return " + (text.empty() ? "None" : text), ShapeComment(flow_.steps.size(), flow_.returns), flow_.steps.size());
+    AddLine("return " + (text.empty() ? "None" : text), ShapeComment(flow_.steps.size(), flow_.returns),
+            flow_.steps.size());
   }
 
   // $0, $1, ... by texts; longer numbers first.
@@ -269,26 +278,29 @@ class Attempt {
 
   Spelled Value(ValueId raw) {
     const ValueId id = flow_.Canonical(raw);
-    if (const auto name = names_.find(id); name != names_.end()) return {Expr{name->second, kAtom}, nullptr, nullptr};
-    if (const auto text = rebound_.find(id); text != rebound_.end()) return {Expr{text->second, kAtom}, nullptr, nullptr};
-    if (const auto made = flow_.producer.find(id); made != flow_.producer.end()) return StepText(made->second);
+    if (const auto name = names_.find(id); name != names_.end())
+      return {Expr{name->second, kAtom}, nullptr, nullptr};
+    if (const auto text = rebound_.find(id); text != rebound_.end())
+      return {Expr{text->second, kAtom}, nullptr, nullptr};
+    if (const auto made = flow_.producer.find(id); made != flow_.producer.end())
+      return StepText(made->second);
     if (const auto text = function_.attributes.find(id); text != function_.attributes.end()) {
       return {Expr{text->second, kAtom}, nullptr, nullptr};
     }
     const program::Value& value = program_.value(id);
     if (const std::optional<Expr> number = NumberLiteral(value)) return {*number, nullptr, nullptr};
     if (status_.ok()) {
-      status_ = absl::InternalError(absl::StrCat("emit: value %", id, " of shape ", ShapeText(value.type.sizes),
-                                                 " is read but neither passed in, held nor made; the plan's inputs miss it"));
+      status_ = absl::InternalError(
+          absl::StrCat("emit: value %", id, " of shape ", ShapeText(value.type.sizes),
+                       " is read but neither passed in, held nor made; the plan's inputs miss it"));
     }
     return {Expr{"None", kAtom}, nullptr, nullptr};
   }
 
   SpellingContext Context() {
     SpellingContext context{program_, [this](ValueId id) { return Value(id); },
-                            [this](const Call& call, const std::string& argument, size_t item, int64_t value) {
-                              return sizes_.Say(call, argument, item, value);
-                            },
+                            [this](const Call& call, const std::string& argument, size_t item,
+                                   int64_t value) { return sizes_.Say(call, argument, item, value); },
                             Device()};
     return context;
   }
@@ -326,7 +338,8 @@ class Attempt {
       const std::string keyword = k < apply.keywords.size() ? apply.keywords[k] : "";
       args.push_back(keyword.empty() ? text : absl::StrCat(keyword, "=", text));
     }
-    return absl::StrCat(InLoop(apply, step) ? apply.element : apply.callee, "(", absl::StrJoin(args, ", "), ")");
+    return absl::StrCat(InLoop(apply, step) ? apply.element : apply.callee, "(", absl::StrJoin(args, ", "),
+                        ")");
   }
 
   bool InLoop(const Apply& apply, size_t step) const {

@@ -13,7 +13,7 @@
 namespace strata::emit {
 
 struct ForwardOptions {
-  std::set<program::CallId> aten;      // calls spelled torch.ops.aten.NAME.OVERLOAD
+  std::set<program::CallId> aten;  // calls spelled torch.ops.aten.NAME.OVERLOAD
   bool shape_comments = true;
   size_t width = 100;
 };

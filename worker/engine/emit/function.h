@@ -55,7 +55,7 @@ struct Function {
   std::vector<Twin> twins;
   // Numbers among the arguments of a call that have a name: {call, item of its first list or int} -> text.
   std::map<std::pair<program::CallId, size_t>, std::string> sizes_said;
-  bool is_method = true;        // has `self`
+  bool is_method = true;  // has `self`
   std::string name = "forward";
   // The parameters have general names (x); what is computed from one that is not read again keeps its name.
   bool follow_first = false;

@@ -29,13 +29,14 @@ size_t SharedFrames(const program::Program& program, const std::vector<CallId>& 
     if (first) shared = frames;
     first = false;
     const auto same = [](const Frame* a, const Frame* b) { return a->serial == b->serial; };
-    shared.erase(std::mismatch(shared.begin(), shared.end(), frames.begin(), frames.end(), same).first, shared.end());
+    shared.erase(std::mismatch(shared.begin(), shared.end(), frames.begin(), frames.end(), same).first,
+                 shared.end());
   }
   return shared.size();
 }
 
-std::optional<HelperRun> FindHelperRun(const program::Program& program, const std::vector<CallId>& calls, size_t begin,
-                                       size_t depth) {
+std::optional<HelperRun> FindHelperRun(const program::Program& program, const std::vector<CallId>& calls,
+                                       size_t begin, size_t depth) {
   const auto frame_of = [&](size_t i) -> const Frame* {
     const std::vector<const Frame*> frames = OwnFrames(program.call(calls[i]));
     return depth < frames.size() ? frames[depth] : nullptr;
@@ -46,15 +47,19 @@ std::optional<HelperRun> FindHelperRun(const program::Program& program, const st
   for (; end < calls.size(); ++end) {
     const Call& call = program.call(calls[end]);
     const Frame* other = frame_of(end);
-    if (other == nullptr || other->serial != frame->serial || call.scope != program.call(calls[begin]).scope) break;
-    if (!call.mutated.empty() || (call.marks & (program::kRandom | program::kDataDependent)) != 0) return std::nullopt;
+    if (other == nullptr || other->serial != frame->serial || call.scope != program.call(calls[begin]).scope)
+      break;
+    if (!call.mutated.empty() || (call.marks & (program::kRandom | program::kDataDependent)) != 0)
+      return std::nullopt;
   }
   if (end - begin < 2) return std::nullopt;
   return HelperRun{frame->function, end};
 }
 
-std::optional<Apply> ApplyHelper(const Slice& slice, const std::vector<CallId>& calls, const std::string& function_name,
-                                 const std::vector<std::pair<std::string, ValueId>>& known, std::vector<Helper>& helpers) {
+std::optional<Apply> ApplyHelper(const Slice& slice, const std::vector<CallId>& calls,
+                                 const std::string& function_name,
+                                 const std::vector<std::pair<std::string, ValueId>>& known,
+                                 std::vector<Helper>& helpers) {
   const program::Program& program = slice.program();
   const auto hides = [&](const auto& parameter) { return parameter.first == function_name; };
   if (std::any_of(known.begin(), known.end(), hides)) return std::nullopt;
@@ -87,8 +92,11 @@ std::optional<Apply> ApplyHelper(const Slice& slice, const std::vector<CallId>& 
   }
   const absl::StatusOr<Lines> lines = WriteForward(program, function, ForwardOptions());
   if (!lines.ok()) return std::nullopt;
-  const auto same = [&](const Helper& helper) { return helper.name == function_name && helper.lines == *lines; };
-  const bool name_taken = std::any_of(helpers.begin(), helpers.end(), [&](const Helper& h) { return h.name == function_name; });
+  const auto same = [&](const Helper& helper) {
+    return helper.name == function_name && helper.lines == *lines;
+  };
+  const bool name_taken =
+      std::any_of(helpers.begin(), helpers.end(), [&](const Helper& h) { return h.name == function_name; });
   if (std::none_of(helpers.begin(), helpers.end(), same)) {
     if (name_taken) return std::nullopt;  // the same function did something else here: its calls stand inline
     helpers.push_back({function_name, *lines});

@@ -25,15 +25,16 @@ struct HelperRun {
 
 // The activation that calls[begin] belongs to, below the first `depth` frames, if it makes a function of its
 // own: two calls or more in an ordinary, pure function.
-std::optional<HelperRun> FindHelperRun(const program::Program& program, const std::vector<program::CallId>& calls,
-                                       size_t begin, size_t depth);
+std::optional<HelperRun> FindHelperRun(const program::Program& program,
+                                       const std::vector<program::CallId>& calls, size_t begin, size_t depth);
 
 // Frames of the author's that all the calls share.
 size_t SharedFrames(const program::Program& program, const std::vector<program::CallId>& calls);
 
-// Writes the function, or finds it among `helpers`, and returns its application. nullopt where it has no text.
-// `known`: names of the enclosing function's parameters.
-std::optional<Apply> ApplyHelper(const Slice& slice, const std::vector<program::CallId>& calls, const std::string& function,
+// Writes the function, or finds it among `helpers`, and returns its application. nullopt where it has no
+// text. `known`: names of the enclosing function's parameters.
+std::optional<Apply> ApplyHelper(const Slice& slice, const std::vector<program::CallId>& calls,
+                                 const std::string& function,
                                  const std::vector<std::pair<std::string, program::ValueId>>& known,
                                  std::vector<Helper>& helpers);
 

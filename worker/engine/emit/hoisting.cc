@@ -18,7 +18,8 @@ using program::Call;
 using program::ValueId;
 
 std::optional<double> FloatNumber(const program::Value& value) {
-  if (!value.is_wrapped_number || value.type.dtype != program::DType::kFloat64 || value.data.size() != 8) return std::nullopt;
+  if (!value.is_wrapped_number || value.type.dtype != program::DType::kFloat64 || value.data.size() != 8)
+    return std::nullopt;
   double out = 0;
   std::memcpy(&out, value.data.data(), sizeof out);
   return out;
@@ -47,7 +48,8 @@ class Hoister {
       const Call& call = program_.call(step.call);
       const std::string name = program::OperatorName(call.op);
       has_root = has_root || name == "rsqrt" || name == "sqrt";
-      if (name != "add" || call.args.size() < 2 || call.args[1].value.kind != Argument::Kind::kValue) continue;
+      if (name != "add" || call.args.size() < 2 || call.args[1].value.kind != Argument::Kind::kValue)
+        continue;
       const auto number = FloatNumber(program_.value(call.args[1].value.value));
       if (!number || *number <= 0 || *number > 1e-2) continue;
       values.insert(*number);
@@ -120,10 +122,13 @@ class Hoister {
     for (const Step& step : function_.steps) {
       if (step.apply) continue;
       const Call& call = program_.call(step.call);
-      if (call.op != "aten::split" || call.args.size() < 2 || call.args[1].value.kind != Argument::Kind::kInt) continue;
+      if (call.op != "aten::split" || call.args.size() < 2 || call.args[1].value.kind != Argument::Kind::kInt)
+        continue;
       for (const Dimension& d : text_.dimensions) {
-        if (d.is_setting || d.value != absl::StrCat(call.args[1].value.integer) || !IsIdentifier(d.name)) continue;
-        if (std::find(lines_.begin(), lines_.end(), absl::StrCat("self.", d.name, " = ", d.name)) == lines_.end()) {
+        if (d.is_setting || d.value != absl::StrCat(call.args[1].value.integer) || !IsIdentifier(d.name))
+          continue;
+        if (std::find(lines_.begin(), lines_.end(), absl::StrCat("self.", d.name, " = ", d.name)) ==
+            lines_.end()) {
           if (Taken(d.name)) continue;
           lines_.push_back(absl::StrCat("self.", d.name, " = ", d.name));
         }

@@ -37,7 +37,8 @@ void Trim(IndexChain& chain) {
 
 int64_t IntOf(const Call& call, const char* name, int64_t otherwise) {
   const program::NamedArgument* argument = FindArgument(call, name);
-  return argument != nullptr && argument->value.kind == Argument::Kind::kInt ? argument->value.integer : otherwise;
+  return argument != nullptr && argument->value.kind == Argument::Kind::kInt ? argument->value.integer
+                                                                             : otherwise;
 }
 
 std::string Bound(const Call& call, const SpellingContext& context, const char* name, int64_t value) {
@@ -67,9 +68,8 @@ std::string IndexText(const IndexChain& chain) {
   for (const auto& entry : chain.entries) texts.push_back(entry.second);
   if (texts.empty()) return chain.base;
   // x[:, :, :, :n] with only the last dimension cut reads x[..., :n].
-  const size_t used = static_cast<size_t>(std::count_if(chain.entries.begin(), chain.entries.end(), [](const auto& e) {
-    return e.first != Entry::kNewAxis;
-  }));
+  const size_t used = static_cast<size_t>(std::count_if(
+      chain.entries.begin(), chain.entries.end(), [](const auto& e) { return e.first != Entry::kNewAxis; }));
   const bool only_last = used == chain.rank && texts.size() > 2 &&
                          std::all_of(chain.entries.begin(), chain.entries.end() - 1,
                                      [](const auto& e) { return e.first == Entry::kFull; });
@@ -104,8 +104,8 @@ Spelled SpellIndexing(const Call& call, const SpellingContext& context) {
   Trim(chain);
   Spelled out;
   const bool brackets = merged || name != "unsqueeze";
-  out.expr.text = brackets ? IndexText(chain)
-                           : absl::StrCat(chain.base, ".unsqueeze(", IntOf(call, "dim", 0), ")");
+  out.expr.text =
+      brackets ? IndexText(chain) : absl::StrCat(chain.base, ".unsqueeze(", IntOf(call, "dim", 0), ")");
   out.index = std::make_shared<IndexChain>(std::move(chain));
   return out;
 }

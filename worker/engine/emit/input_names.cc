@@ -38,8 +38,8 @@ std::string EnclosingArgument(const program::Program& program, program::Invocati
 
 // The argument's name in the schema of a lone operator.
 std::string SchemaArgument(const program::Call& call, ValueId id) {
-  static const std::map<std::string, std::string> kTidy = {
-      {"self", "x"}, {"input", "x"}, {"other", "y"}, {"tensor2", "y"}, {"mat2", "y"}, {"vec2", "y"}};
+  static const std::map<std::string, std::string> kTidy = {{"self", "x"},    {"input", "x"}, {"other", "y"},
+                                                           {"tensor2", "y"}, {"mat2", "y"},  {"vec2", "y"}};
   for (const program::NamedArgument& argument : call.args) {
     if (argument.value.kind == program::Argument::Kind::kValue && argument.value.value == id) {
       const auto tidy = kTidy.find(argument.name);
@@ -50,7 +50,8 @@ std::string SchemaArgument(const program::Call& call, ValueId id) {
 }
 
 bool IsView(const std::string& name) {
-  static const std::set<std::string> kViews = {"slice", "select", "view", "reshape", "unsqueeze", "squeeze", "expand", "transpose", "alias"};
+  static const std::set<std::string> kViews = {"slice",   "select", "view",      "reshape", "unsqueeze",
+                                               "squeeze", "expand", "transpose", "alias"};
   return kViews.count(name) > 0;
 }
 
@@ -59,7 +60,8 @@ const program::Value* AttributeBehind(const program::Program& program, ValueId i
   const program::Value* value = &program.value(id);
   while (value->kind == program::ValueKind::kResult && value->producer != kNoId) {
     const program::Call& call = program.call(value->producer);
-    if (!IsView(program::OperatorName(call.op)) || call.args[0].value.kind != program::Argument::Kind::kValue) return nullptr;
+    if (!IsView(program::OperatorName(call.op)) || call.args[0].value.kind != program::Argument::Kind::kValue)
+      return nullptr;
     value = &program.value(call.args[0].value.value);
   }
   return value->paths.empty() || value->kind == program::ValueKind::kInput ? nullptr : value;
@@ -102,10 +104,12 @@ std::vector<std::string> InputNames(const plan::Plan& plan, const plan::Node& no
       name = ModuleArgument(program.invocations.at(static_cast<size_t>(node.scope)), node.inputs[i]);
       if (name == "input") name = "x";
     }
-    if (name.empty() && node.calls.size() == 1) name = SchemaArgument(program.call(node.calls[0]), node.inputs[i]);
+    if (name.empty() && node.calls.size() == 1)
+      name = SchemaArgument(program.call(node.calls[0]), node.inputs[i]);
     if (name.empty()) name = EnclosingArgument(program, node.scope, node.inputs[i]);
     if (name.empty() && i > 0) name = SourceName(program, node.inputs[i]);
-    if (name.empty() || !IsIdentifier(name)) name = i == 0 ? "x" : i == 1 ? "y" : i == 2 ? "z" : absl::StrCat("x", i);
+    if (name.empty() || !IsIdentifier(name))
+      name = i == 0 ? "x" : i == 1 ? "y" : i == 2 ? "z" : absl::StrCat("x", i);
     out.push_back(names.Unique(name));
   }
   return out;

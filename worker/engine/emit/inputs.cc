@@ -86,7 +86,9 @@ class Drawer {
     const std::string dtype = DtypeArgument(value_.type.dtype, DType::kInt64);
     const auto low = static_cast<int64_t>(domain().min), high = static_cast<int64_t>(domain().max);
     if (!domain().known || sizes().empty()) {
-      return sizes().empty() ? absl::StrCat("torch.tensor(", low, dtype, ")") : absl::StrCat("torch.zeros(", sizes_, ", dtype=", program::TorchName(value_.type.dtype), ")");
+      return sizes().empty() ? absl::StrCat("torch.tensor(", low, dtype, ")")
+                             : absl::StrCat("torch.zeros(", sizes_,
+                                            ", dtype=", program::TorchName(value_.type.dtype), ")");
     }
     if (domain().is_arange && sizes().back() > 1) {
       depends_ = true;
@@ -108,7 +110,8 @@ class Drawer {
       return absl::StrCat("torch.", domain().max != 0 ? "ones" : "zeros", "(", sizes_, ", dtype=torch.bool)");
     }
     if (HasData()) {
-      if (const char* triangle = Triangle()) return absl::StrCat("torch.ones(", sizes_, ", dtype=torch.bool).", triangle);
+      if (const char* triangle = Triangle())
+        return absl::StrCat("torch.ones(", sizes_, ", dtype=torch.bool).", triangle);
       if (Count() <= 64) {
         depends_ = true;
         size_t next = 0;
@@ -157,7 +160,9 @@ class Drawer {
       return flat ? mask : absl::StrCat("torch.randn(", sizes_, dtype, ") + ", mask);
     }
     if (flat) return absl::StrCat("torch.full(", Tuple(), ", ", PythonFloat(domain().min), dtype, ")");
-    if (domain().is_binary) return absl::StrCat("torch.randint(0, 2, ", Tuple(), ", dtype=", program::TorchName(value_.type.dtype), ")");
+    if (domain().is_binary)
+      return absl::StrCat("torch.randint(0, 2, ", Tuple(), ", dtype=", program::TorchName(value_.type.dtype),
+                          ")");
     if (domain().min < 0) {
       if (domain().min >= -1.001 && domain().max <= 1.001 && domain().min < -0.9) {
         return absl::StrCat("torch.rand(", sizes_, dtype, ") * 2 - 1");
@@ -179,7 +184,9 @@ class Drawer {
   bool depends_ = false;
 };
 
-std::string Sizes(const Program& program, ValueId id) { return absl::StrJoin(program.value(id).type.sizes, ", "); }
+std::string Sizes(const Program& program, ValueId id) {
+  return absl::StrJoin(program.value(id).type.sizes, ", ");
+}
 
 Lines ShapeFunction(const Program& program, const plan::Component& component) {
   const auto shapes = [&](const plan::Workload& workload) {
@@ -191,7 +198,8 @@ Lines ShapeFunction(const Program& program, const plan::Component& component) {
     return {"def get_expected_output_shape():", "    return " + shapes(component.workloads.at(0))};
   }
   Lines lines = {"def get_expected_output_shape(workload=0):", "    return ["};
-  for (const plan::Workload& workload : component.workloads) lines.push_back(absl::StrCat("        ", shapes(workload), ","));
+  for (const plan::Workload& workload : component.workloads)
+    lines.push_back(absl::StrCat("        ", shapes(workload), ","));
   lines.push_back("    ][workload]");
   return lines;
 }
@@ -204,7 +212,8 @@ std::string DrawTree(const Program& program, const program::Tree& tree) {
       bool depends = false;
       return DrawInput(program, tree.value, Sizes(program, tree.value), &depends);
     }
-    case Kind::kLiteral: return tree.text;
+    case Kind::kLiteral:
+      return tree.text;
     case Kind::kTuple:
     case Kind::kList:
       for (const program::Tree& item : tree.items) items.push_back(DrawTree(program, item));
@@ -215,7 +224,8 @@ std::string DrawTree(const Program& program, const program::Tree& tree) {
         items.push_back(absl::StrCat(tree.keys[i], ": ", DrawTree(program, tree.items[i])));
       }
       return absl::StrCat("{", absl::StrJoin(items, ", "), "}");
-    default: return "None";
+    default:
+      return "None";
   }
 }
 
@@ -253,8 +263,8 @@ Lines ModelInputFunctions(const plan::Plan& plan) {
   return lines;
 }
 
-Lines InputFunctions(const plan::Plan& plan, const plan::Component& component, const std::vector<std::string>& names,
-                     const std::vector<std::string>& init_values) {
+Lines InputFunctions(const plan::Plan& plan, const plan::Component& component,
+                     const std::vector<std::string>& names, const std::vector<std::string>& init_values) {
   const Program& program = plan.program;
   Lines lines;
   const auto literal = [&](const plan::Workload& workload) {
@@ -269,15 +279,18 @@ Lines InputFunctions(const plan::Plan& plan, const plan::Component& component, c
     lines = {"def get_inputs():"};
     Append(lines, Indented(ReturnList(literal(component.workloads.at(0)))));
   } else {
-    lines = {"# Every set of input shapes at which the model runs this component, the largest first.", "WORKLOADS = ["};
+    lines = {"# Every set of input shapes at which the model runs this component, the largest first.",
+             "WORKLOADS = ["};
     bool general = true;
     std::vector<std::string> first;
     for (const plan::Workload& workload : component.workloads) {
       std::vector<std::string> shapes, draws;
       for (size_t i = 0; i < workload.inputs.size(); ++i) {
-        shapes.push_back(absl::StrCat(PythonString(names[i]), ": ", PythonTuple(program.value(workload.inputs[i]).type.sizes)));
+        shapes.push_back(absl::StrCat(PythonString(names[i]), ": ",
+                                      PythonTuple(program.value(workload.inputs[i]).type.sizes)));
         bool depends = false;
-        draws.push_back(DrawInput(program, workload.inputs[i], absl::StrCat("*shapes[", PythonString(names[i]), "]"), &depends));
+        draws.push_back(DrawInput(program, workload.inputs[i],
+                                  absl::StrCat("*shapes[", PythonString(names[i]), "]"), &depends));
         general = general && !depends;
       }
       if (first.empty()) first = draws;

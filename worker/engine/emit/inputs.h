@@ -14,9 +14,10 @@ namespace strata::emit {
 std::string DrawInput(const program::Program& program, program::ValueId id, const std::string& sizes,
                       bool* depends_on_shape);
 
-// WORKLOADS (where there are several), get_inputs, get_init_inputs and get_expected_output_shape of a component.
-Lines InputFunctions(const plan::Plan& plan, const plan::Component& component, const std::vector<std::string>& names,
-                     const std::vector<std::string>& init_values);
+// WORKLOADS (where there are several), get_inputs, get_init_inputs and get_expected_output_shape of a
+// component.
+Lines InputFunctions(const plan::Plan& plan, const plan::Component& component,
+                     const std::vector<std::string>& names, const std::vector<std::string>& init_values);
 
 // get_inputs, get_input_kwargs (where it has keyword arguments) and get_init_inputs for the refactored
 // submitted model: the arguments of its recorded call.

@@ -30,8 +30,10 @@ std::string NameIn(const Module& module, ValueId id) {
 
 }  // namespace
 
-InstanceMap::InstanceMap(const plan::Plan& plan, const plan::Node& from, const plan::Node& to) : program_(plan.program) {
-  for (size_t i = 0; i < std::min(from.owned.size(), to.owned.size()); ++i) owned_.emplace(from.owned[i], to.owned[i]);
+InstanceMap::InstanceMap(const plan::Plan& plan, const plan::Node& from, const plan::Node& to)
+    : program_(plan.program) {
+  for (size_t i = 0; i < std::min(from.owned.size(), to.owned.size()); ++i)
+    owned_.emplace(from.owned[i], to.owned[i]);
   if (from.id == to.id) {
     for (const program::Value& value : program_.values) owned_.emplace(value.id, value.id);
   }
@@ -47,7 +49,8 @@ ValueId InstanceMap::operator()(ValueId id) const {
       const std::string neighbour = NameIn(module, from);
       if (neighbour.empty()) continue;
       for (const Module& other : program_.modules) {
-        if (OwnByName(other, neighbour) == to && other.class_name == module.class_name) return OwnByName(other, name);
+        if (OwnByName(other, neighbour) == to && other.class_name == module.class_name)
+          return OwnByName(other, name);
       }
     }
   }

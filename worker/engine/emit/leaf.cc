@@ -24,29 +24,44 @@ using program::ValueId;
 
 // How many leading constructor arguments stand without their names.
 size_t PositionalCount(const std::string& c) {
-  static const std::map<std::string, size_t> kCounts = {
-      {"Linear", 2},    {"Bilinear", 3}, {"LayerNorm", 1}, {"RMSNorm", 1},   {"GroupNorm", 2}, {"Embedding", 2},
-      {"EmbeddingBag", 2}, {"LSTM", 2},  {"GRU", 2},       {"RNN", 2},       {"MultiheadAttention", 2},
-      {"LeakyReLU", 1}, {"PReLU", 0},    {"Flatten", 2},   {"Unflatten", 2}, {"PixelShuffle", 1}, {"PixelUnshuffle", 1},
-      {"ChannelShuffle", 1}};
+  static const std::map<std::string, size_t> kCounts = {{"Linear", 2},
+                                                        {"Bilinear", 3},
+                                                        {"LayerNorm", 1},
+                                                        {"RMSNorm", 1},
+                                                        {"GroupNorm", 2},
+                                                        {"Embedding", 2},
+                                                        {"EmbeddingBag", 2},
+                                                        {"LSTM", 2},
+                                                        {"GRU", 2},
+                                                        {"RNN", 2},
+                                                        {"MultiheadAttention", 2},
+                                                        {"LeakyReLU", 1},
+                                                        {"PReLU", 0},
+                                                        {"Flatten", 2},
+                                                        {"Unflatten", 2},
+                                                        {"PixelShuffle", 1},
+                                                        {"PixelUnshuffle", 1},
+                                                        {"ChannelShuffle", 1}};
   const auto found = kCounts.find(c);
   if (found != kCounts.end()) return found->second;
   if (absl::StartsWith(c, "Conv")) return 2;
-  if (absl::StrContains(c, "Norm") || absl::StrContains(c, "Dropout") || absl::StartsWith(c, "Adaptive")) return 1;
+  if (absl::StrContains(c, "Norm") || absl::StrContains(c, "Dropout") || absl::StartsWith(c, "Adaptive"))
+    return 1;
   return 0;
 }
 
 bool IsDimension(const std::string& name) {
-  static const std::set<std::string> kNames = {"in_features",  "out_features", "in_channels",    "out_channels",
-                                               "num_features", "num_channels", "num_embeddings", "embedding_dim",
-                                               "input_size",   "hidden_size",  "embed_dim",      "normalized_shape"};
+  static const std::set<std::string> kNames = {
+      "in_features",    "out_features",  "in_channels", "out_channels", "num_features", "num_channels",
+      "num_embeddings", "embedding_dim", "input_size",  "hidden_size",  "embed_dim",    "normalized_shape"};
   return kNames.count(name) > 0;
 }
 
 // "(3, 3)" -> "3", "(128,)" -> "128"; anything else as it is.
 std::string Collapse(const std::string& literal) {
   if (literal.size() < 3 || literal.front() != '(' || literal.back() != ')') return literal;
-  std::vector<std::string> items = absl::StrSplit(literal.substr(1, literal.size() - 2), ',', absl::SkipWhitespace());
+  std::vector<std::string> items =
+      absl::StrSplit(literal.substr(1, literal.size() - 2), ',', absl::SkipWhitespace());
   for (std::string& item : items) item = std::string(absl::StripAsciiWhitespace(item));
   int64_t number = 0;
   const bool equal = !items.empty() && std::all_of(items.begin(), items.end(), [&](const std::string& item) {
@@ -61,7 +76,8 @@ std::string Tidy(const std::string& literal) {
     return PythonString(literal.substr(1, literal.size() - 2));
   }
   double number = 0;
-  const bool is_float = literal.find_first_of(".e") != std::string::npos && absl::SimpleAtod(literal, &number);
+  const bool is_float =
+      literal.find_first_of(".e") != std::string::npos && absl::SimpleAtod(literal, &number);
   return is_float ? PythonFloat(number) : literal;
 }
 
@@ -74,14 +90,18 @@ std::string MemberName(const std::string& c) {
   if (absl::StrContains(c, "Pad")) return "pad";
   if (c == "MultiheadAttention") return "attn";
   std::string name = ToSnakeCase(c);
-  static const std::map<std::string, std::string> kTidy = {{"re_lu", "relu"},   {"leaky_re_lu", "leaky_relu"}, {"re_lu6", "relu6"},
-                                                           {"si_lu", "silu"},   {"p_re_lu", "prelu"}};
+  static const std::map<std::string, std::string> kTidy = {{"re_lu", "relu"},
+                                                           {"leaky_re_lu", "leaky_relu"},
+                                                           {"re_lu6", "relu6"},
+                                                           {"si_lu", "silu"},
+                                                           {"p_re_lu", "prelu"}};
   const auto found = kTidy.find(name);
   return found == kTidy.end() ? name : found->second;
 }
 
 // The dtype of a module's own floating point weights, "" for float32.
-std::string WeightDtype(const Program& program, const std::vector<std::pair<std::string, ValueId>>& parameters) {
+std::string WeightDtype(const Program& program,
+                        const std::vector<std::pair<std::string, ValueId>>& parameters) {
   for (const auto& parameter : parameters) {
     const program::DType dtype = program.value(parameter.second).type.dtype;
     if (dtype != program::DType::kFloat32) return program::TorchName(dtype);
@@ -175,7 +195,8 @@ class CallLeaf {
         continue;
       }
       const std::string value = ListSetting(argument->value);
-      if (value != (setting == std::string("padding") ? "0" : "1")) Require(leaf_, setting, value, false, false);
+      if (value != (setting == std::string("padding") ? "0" : "1"))
+        Require(leaf_, setting, value, false, false);
     }
     if (groups != 1) Require(leaf_, "groups", Number(groups), false, false);
     if (!Has("bias")) Require(leaf_, "bias", "False", false, false);
@@ -184,14 +205,16 @@ class CallLeaf {
 
   void Epsilon() {
     const NamedArgument* eps = FindArgument(call_, "eps");
-    if (eps != nullptr && eps->value.real != 1e-5) Require(leaf_, "eps", PythonFloat(eps->value.real), false, false);
+    if (eps != nullptr && eps->value.real != 1e-5)
+      Require(leaf_, "eps", PythonFloat(eps->value.real), false, false);
   }
 
   bool LayerNorm() {
     if (Has("bias") && !Has("weight")) return false;
     if (Has("weight") && !HoldWeights()) return false;
     leaf_.constructor.callee = "nn.LayerNorm";
-    Require(leaf_, "normalized_shape", ListOrTuple(FindArgument(call_, "normalized_shape")->value), true, true);
+    Require(leaf_, "normalized_shape", ListOrTuple(FindArgument(call_, "normalized_shape")->value), true,
+            true);
     Epsilon();
     if (!Has("weight")) Require(leaf_, "elementwise_affine", "False", false, false);
     if (Has("weight") && !Has("bias")) Require(leaf_, "bias", "False", false, false);
@@ -251,7 +274,8 @@ Leaf LeafOfModule(const Program& program, const Module& module) {
   bool skipped = false;
   for (size_t i = 0; i < module.settings.size(); ++i) {
     const program::Setting& setting = module.settings[i];
-    if (setting.is_default || setting.name == "inplace" || setting.name == "device" || setting.name == "dtype") {
+    if (setting.is_default || setting.name == "inplace" || setting.name == "device" ||
+        setting.name == "dtype") {
       skipped = true;
       continue;
     }

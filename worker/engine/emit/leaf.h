@@ -12,8 +12,8 @@ namespace strata::emit {
 
 // One constructor argument. A `dimension` may become a parameter of the class around it.
 struct ConstructorArgument {
-  std::string name;     // schema of the constructor: "in_features"
-  std::string value;    // Python literal
+  std::string name;   // schema of the constructor: "in_features"
+  std::string value;  // Python literal
   bool positional = false;
   bool dimension = false;
 };

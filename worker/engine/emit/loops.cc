@@ -23,7 +23,9 @@ bool SameSettings(const Argument& a, const Argument& b) {
 bool SameKind(const program::Program& program, const Step& a, const Step& b, int64_t distance) {
   if (a.apply.has_value() != b.apply.has_value()) return false;
   if (a.apply) {
-    if (a.apply->inputs.size() != b.apply->inputs.size() || a.apply->outputs.size() != b.apply->outputs.size()) return false;
+    if (a.apply->inputs.size() != b.apply->inputs.size() ||
+        a.apply->outputs.size() != b.apply->outputs.size())
+      return false;
     if (a.apply->keywords != b.apply->keywords || a.apply->pattern != b.apply->pattern) return false;
     if (a.apply->list.empty()) return a.apply->callee == b.apply->callee;
     return a.apply->list == b.apply->list && b.apply->position - a.apply->position == distance;
@@ -72,7 +74,8 @@ class Roller {
       const Step& step = flow.steps[begin_ + q];
       if (!step.apply || step.apply->list.empty()) continue;
       const std::pair<std::string, std::string> list{step.apply->list, step.apply->element};
-      if (std::find(loop.lists.begin(), loop.lists.end(), list) == loop.lists.end()) loop.lists.push_back(list);
+      if (std::find(loop.lists.begin(), loop.lists.end(), list) == loop.lists.end())
+        loop.lists.push_back(list);
     }
     for (const auto& [before, after] : carried_) loop.carried.emplace_back(before, after);
     flow.steps.erase(flow.steps.begin() + static_cast<int64_t>(loop.end),
@@ -110,7 +113,8 @@ class Roller {
     const program::Value& b = program_.value(now);
     if (a.is_wrapped_number && b.is_wrapped_number) return a.type.dtype == b.type.dtype && a.data == b.data;
     if (invariant_.count(first) > 0) return false;
-    if (const auto carry = carried_.find(first); carry != carried_.end()) return maps_[k - 1].at(carry->second) == now;
+    if (const auto carry = carried_.find(first); carry != carried_.end())
+      return maps_[k - 1].at(carry->second) == now;
     for (const auto& [original, then] : maps_[k - 1]) {
       if (then != now) continue;
       carried_[first] = original;
@@ -142,7 +146,8 @@ class Roller {
       const size_t written = made_at_.at(after);
       const auto uses = flow_.uses.find(before);
       for (const size_t u : uses->second) {
-        if (u >= begin_ + period_ * count_ || (u >= begin_ && u < begin_ + period_ && u - begin_ > written)) return false;
+        if (u >= begin_ + period_ * count_ || (u >= begin_ && u < begin_ + period_ && u - begin_ > written))
+          return false;
       }
     }
     return true;
@@ -164,8 +169,9 @@ void RollLoops(const program::Program& program, Flow& flow) {
     const auto& apply = flow.steps[i].apply;
     if (!apply || apply->list.empty() || apply->position != 0 || apply->list_size < 2) continue;
     size_t next = i + 1;
-    while (next < flow.steps.size() && !(flow.steps[next].apply && flow.steps[next].apply->list == apply->list &&
-                                         flow.steps[next].apply->position == 1)) {
+    while (next < flow.steps.size() &&
+           !(flow.steps[next].apply && flow.steps[next].apply->list == apply->list &&
+             flow.steps[next].apply->position == 1)) {
       ++next;
     }
     if (next == flow.steps.size()) continue;

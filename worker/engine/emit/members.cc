@@ -37,8 +37,9 @@ std::string ParameterText(const Program& program, const Member& member, const Di
                           const std::string& shape_name) {
   const program::Value& value = program.value(member.value);
   const auto& sizes = value.type.sizes;
-  const std::string dtype =
-      value.type.dtype == program::DType::kFloat32 ? "" : absl::StrCat(", dtype=", program::TorchName(value.type.dtype));
+  const std::string dtype = value.type.dtype == program::DType::kFloat32
+                                ? ""
+                                : absl::StrCat(", dtype=", program::TorchName(value.type.dtype));
   if (sizes.size() == 1) {
     const bool bias = absl::StrContains(member.name, "bias") || absl::StrContains(member.name, "beta");
     return absl::StrCat("nn.Parameter(torch.", bias ? "zeros" : "ones", "(",
@@ -102,8 +103,9 @@ class InitWriter {
 
   void WriteMember(const Member& member) {
     if (member.kind == Member::Kind::kParameter) {
-      out_.lines.push_back(absl::StrCat("self.", member.name, " = ",
-                                        ParameterText(program_, member, dimensions_, shape_.empty() ? "" : "shape")));
+      out_.lines.push_back(
+          absl::StrCat("self.", member.name, " = ",
+                       ParameterText(program_, member, dimensions_, shape_.empty() ? "" : "shape")));
       return;
     }
     Lines lines = ModuleLines(dimensions_, member);
@@ -116,11 +118,12 @@ class InitWriter {
     if (expression.empty()) {
       // No content was kept (a running statistic of a torch.nn class): the weight map carries it.
       const bool variance = absl::StrContains(member.name, "var");
-      expression = absl::StrCat("torch.", variance ? "ones" : "zeros", "(", PythonTuple(value.type.sizes), ", dtype=",
-                                program::TorchName(value.type.dtype), ")");
+      expression = absl::StrCat("torch.", variance ? "ones" : "zeros", "(", PythonTuple(value.type.sizes),
+                                ", dtype=", program::TorchName(value.type.dtype), ")");
     }
-    out_.lines.push_back(absl::StrCat("self.register_buffer(", PythonString(member.name), ", ", expression,
-                                      value.kind == program::ValueKind::kBuffer && value.persistent ? ")" : ", persistent=False)"));
+    out_.lines.push_back(absl::StrCat(
+        "self.register_buffer(", PythonString(member.name), ", ", expression,
+        value.kind == program::ValueKind::kBuffer && value.persistent ? ")" : ", persistent=False)"));
   }
 
   void WriteList(const std::string& list) {
@@ -130,9 +133,11 @@ class InitWriter {
     }
     std::vector<Lines> items;
     for (const auto& element : by_index) items.push_back(ModuleLines(dimensions_, *element.second));
-    const bool equal = items.size() > 1 && std::all_of(items.begin(), items.end(), [&](const Lines& l) { return l == items[0]; });
+    const bool equal = items.size() > 1 &&
+                       std::all_of(items.begin(), items.end(), [&](const Lines& l) { return l == items[0]; });
     if (equal && items[0].size() == 1) {
-      out_.lines.push_back(absl::StrCat("self.", list, " = nn.ModuleList(", items[0][0], " for _ in range(", items.size(), "))"));
+      out_.lines.push_back(absl::StrCat("self.", list, " = nn.ModuleList(", items[0][0], " for _ in range(",
+                                        items.size(), "))"));
       return;
     }
     out_.lines.push_back(absl::StrCat("self.", list, " = nn.ModuleList(["));
@@ -159,12 +164,15 @@ void NameMembers(std::vector<Member>& members, const std::map<std::string, int64
     if (!member.list.empty()) present[member.list].insert(member.index);
   }
   NameScope names;
-  for (const char* taken : {"forward", "training", "state_dict", "parameters", "buffers", "children", "modules"}) names.Reserve(taken);
+  for (const char* taken :
+       {"forward", "training", "state_dict", "parameters", "buffers", "children", "modules"})
+    names.Reserve(taken);
   std::map<std::string, int> bases;
   for (Member& member : members) {
     if (!member.list.empty()) {
       const auto size = list_sizes.find(member.list);
-      const bool whole = size != list_sizes.end() && static_cast<int64_t>(present[member.list].size()) == size->second;
+      const bool whole =
+          size != list_sizes.end() && static_cast<int64_t>(present[member.list].size()) == size->second;
       if (whole && IsIdentifier(member.list)) continue;
       member.base = absl::StrCat(member.list, "_", member.index);
       member.list.clear();

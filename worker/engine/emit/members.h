@@ -15,14 +15,14 @@ namespace strata::emit {
 struct Member {
   enum class Kind : uint8_t { kModule, kSequential, kParameter, kBuffer };
   Kind kind = Kind::kModule;
-  std::string base;                 // wanted attribute name
-  std::string name;                 // chosen: "attn", "blocks.2" for an element of a list
-  Constructor constructor;          // kModule
-  std::vector<Member> elements;     // kSequential
-  std::vector<StateEntry> state;    // keys relative to the member
+  std::string base;               // wanted attribute name
+  std::string name;               // chosen: "attn", "blocks.2" for an element of a list
+  Constructor constructor;        // kModule
+  std::vector<Member> elements;   // kSequential
+  std::vector<StateEntry> state;  // keys relative to the member
   program::ModuleId module = program::kNoId;
   program::ValueId value = program::kNoId;  // kParameter, kBuffer
-  std::string list;                 // ModuleList it is an element of, "" for none
+  std::string list;                         // ModuleList it is an element of, "" for none
   int64_t index = 0;
 };
 

@@ -13,9 +13,10 @@ namespace {
 
 const std::set<std::string, std::less<>>& Keywords() {
   static const auto* words = new std::set<std::string, std::less<>>{
-      "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
-      "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
-      "not", "or", "pass", "raise", "return", "try", "while", "with", "yield", "match", "case"};
+      "False",    "None",   "True",  "and",  "as",     "assert",   "async",   "await", "break", "class",
+      "continue", "def",    "del",   "elif", "else",   "except",   "finally", "for",   "from",  "global",
+      "if",       "import", "in",    "is",   "lambda", "nonlocal", "not",     "or",    "pass",  "raise",
+      "return",   "try",    "while", "with", "yield",  "match",    "case"};
   return *words;
 }
 
@@ -78,7 +79,9 @@ std::string PythonTuple(const std::vector<int64_t>& items) {
   return absl::StrCat("(", absl::StrJoin(items, ", "), items.size() == 1 ? ",)" : ")");
 }
 
-std::string PythonList(const std::vector<int64_t>& items) { return absl::StrCat("[", absl::StrJoin(items, ", "), "]"); }
+std::string PythonList(const std::vector<int64_t>& items) {
+  return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
+}
 
 std::string ShapeText(const std::vector<int64_t>& sizes) { return PythonList(sizes); }
 
@@ -112,8 +115,12 @@ std::string ToCamelCase(std::string_view snake) {
 
 std::string ToSnakeCase(std::string_view camel) {
   std::string out;
-  const auto upper = [&](size_t i) { return i < camel.size() && std::isupper(static_cast<unsigned char>(camel[i])); };
-  const auto lower = [&](size_t i) { return i < camel.size() && std::islower(static_cast<unsigned char>(camel[i])); };
+  const auto upper = [&](size_t i) {
+    return i < camel.size() && std::isupper(static_cast<unsigned char>(camel[i]));
+  };
+  const auto lower = [&](size_t i) {
+    return i < camel.size() && std::islower(static_cast<unsigned char>(camel[i]));
+  };
   for (size_t i = 0; i < camel.size(); ++i) {
     const bool starts_word = upper(i) && i > 0 && camel[i - 1] != '_' && (lower(i + 1) || !upper(i - 1));
     if (starts_word) out += '_';
@@ -148,7 +155,8 @@ std::string Join(const Lines& lines) {
   return out;
 }
 
-Lines WrapList(const std::string& open, const std::vector<std::string>& items, const std::string& close, size_t width) {
+Lines WrapList(const std::string& open, const std::vector<std::string>& items, const std::string& close,
+               size_t width) {
   std::string one = absl::StrCat(open, absl::StrJoin(items, ", "), close);
   if (one.size() <= width) return {one};
   Lines out = {open};

@@ -14,8 +14,8 @@ struct Expr {
   std::string text;
   int precedence = 100;
 };
-inline constexpr int kAtom = 100, kPower = 90, kUnary = 80, kProduct = 70, kSum = 60, kBitAnd = 50, kBitXor = 45, kBitOr = 40,
-                     kCompare = 30, kLowest = 0;
+inline constexpr int kAtom = 100, kPower = 90, kUnary = 80, kProduct = 70, kSum = 60, kBitAnd = 50,
+                     kBitXor = 45, kBitOr = 40, kCompare = 30, kLowest = 0;
 
 // `expr` as an operand that must bind at least as tightly as `precedence`.
 std::string Operand(const Expr& expr, int precedence);
@@ -27,14 +27,14 @@ Expr PythonNumber(double value);
 std::string PythonString(std::string_view text);
 std::string PythonTuple(const std::vector<int64_t>& items);  // "(3,)", "(2, 3)"
 std::string PythonList(const std::vector<int64_t>& items);
-std::string ShapeText(const std::vector<int64_t>& sizes);    // "[2, 64, 128]", "[]" for a scalar
+std::string ShapeText(const std::vector<int64_t>& sizes);  // "[2, 64, 128]", "[]" for a scalar
 
 bool IsIdentifier(std::string_view text);  // and no keyword
 // "blocks.0.q-proj" -> "blocks_0_q_proj"; never empty, never a keyword.
 std::string ToIdentifier(std::string_view text);
-std::string ToCamelCase(std::string_view snake);    // "rms_norm_128" -> "RmsNorm128"
-std::string ToSnakeCase(std::string_view camel);    // "RMSNorm" -> "rms_norm"
-std::string Singular(std::string_view list_name);   // "blocks" -> "block", "layers" -> "layer"; "h" -> "layer"
+std::string ToCamelCase(std::string_view snake);   // "rms_norm_128" -> "RmsNorm128"
+std::string ToSnakeCase(std::string_view camel);   // "RMSNorm" -> "rms_norm"
+std::string Singular(std::string_view list_name);  // "blocks" -> "block", "layers" -> "layer"; "h" -> "layer"
 
 using Lines = std::vector<std::string>;
 Lines Indented(const Lines& lines, int levels = 1);

@@ -29,9 +29,9 @@ using program::ValueKind;
 
 // One attribute of the class that holds a child.
 struct Instance {
-  std::string attribute;  // as planned: "blocks.2"
-  std::string name;       // "attn", or the list's name
-  int64_t index = -1;     // in a list
+  std::string attribute;       // as planned: "blocks.2"
+  std::string name;            // "attn", or the list's name
+  int64_t index = -1;          // in a list
   bool in_sequential = false;  // the list is an nn.Sequential
   const Node* node = nullptr;
 };
@@ -40,15 +40,20 @@ struct Instance {
 std::pair<std::string, int64_t> SplitIndex(const std::string& attribute) {
   const size_t dot = attribute.rfind('.');
   int64_t index = -1;
-  if (dot == std::string::npos || !absl::SimpleAtoi(attribute.substr(dot + 1), &index)) return {attribute, -1};
+  if (dot == std::string::npos || !absl::SimpleAtoi(attribute.substr(dot + 1), &index))
+    return {attribute, -1};
   return {attribute.substr(0, dot), index};
 }
 
 class Builder {
  public:
   Builder(const Plan& plan, const Component& component, const ChildClasses& children)
-      : plan_(plan), program_(plan.program), component_(component),
-        node_(plan.nodes.at(static_cast<size_t>(component.nodes.at(0)))), children_(children), slice_(plan, node_) {}
+      : plan_(plan),
+        program_(plan.program),
+        component_(component),
+        node_(plan.nodes.at(static_cast<size_t>(component.nodes.at(0)))),
+        children_(children),
+        slice_(plan, node_) {}
 
   absl::StatusOr<RefactoredClass> Build(const std::string& class_name, bool tie_inside_children) {
     CollectInstances();
@@ -113,7 +118,9 @@ class Builder {
     std::set<size_t> seen;
     while (end < node_.body.size() && node_.body[end].is_child && prefix_of(end) == prefix) {
       const Node& child = NodeOf(node_.body[end].index);
-      if (child.inputs.size() != 1 || child.outputs.size() != 1 || !seen.insert(instance_of_.at(child.id)).second) return begin;
+      if (child.inputs.size() != 1 || child.outputs.size() != 1 ||
+          !seen.insert(instance_of_.at(child.id)).second)
+        return begin;
       if (flowing != kNoId && (child.inputs[0] != flowing || Readers(flowing) != 1)) return begin;
       flowing = child.outputs[0];
       ++end;
@@ -126,7 +133,8 @@ class Builder {
   }
 
   bool IsSequential(const std::string& prefix) const {
-    const auto& scope = program_.modules.at(static_cast<size_t>(program_.invocations.at(static_cast<size_t>(node_.scope)).module));
+    const auto& scope = program_.modules.at(
+        static_cast<size_t>(program_.invocations.at(static_cast<size_t>(node_.scope)).module));
     const std::string home = scope.paths.empty() || scope.paths[0].empty() ? "" : scope.paths[0] + ".";
     return std::any_of(program_.modules.begin(), program_.modules.end(), [&](const program::Module& module) {
       return module.class_name == "Sequential" &&
@@ -138,7 +146,8 @@ class Builder {
   int64_t Readers(ValueId id) const {
     int64_t readers = std::count(node_.outputs.begin(), node_.outputs.end(), id);
     for (const plan::Item& item : node_.body) {
-      const std::vector<ValueId> reads = item.is_child ? NodeOf(item.index).inputs : program::Reads(program_.call(item.index));
+      const std::vector<ValueId> reads =
+          item.is_child ? NodeOf(item.index).inputs : program::Reads(program_.call(item.index));
       readers += std::count(reads.begin(), reads.end(), id);
     }
     return readers;
@@ -166,7 +175,8 @@ class Builder {
       if (instance.in_sequential) continue;
       const auto [prefix, index] = SplitIndex(instance.attribute);
       const auto list = lists.find(prefix);
-      const bool whole = index >= 0 && list->second.size() > 1 && *list->second.rbegin() + 1 == static_cast<int64_t>(list->second.size());
+      const bool whole = index >= 0 && list->second.size() > 1 &&
+                         *list->second.rbegin() + 1 == static_cast<int64_t>(list->second.size());
       if (!whole || list_names_.count(prefix) > 0) continue;
       list_names_[prefix] = names.Unique(ToIdentifier(absl::StrReplaceAll(prefix, {{".", "_"}})));
       list_sizes_[prefix] = static_cast<int64_t>(list->second.size());
@@ -205,7 +215,8 @@ class Builder {
       const bool in_state = value.kind == ValueKind::kBuffer && value.persistent;
       std::string expression = constants.expressions[i];
       if (expression.empty()) {
-        expression = absl::StrCat("torch.zeros(", PythonTuple(value.type.sizes), ", dtype=", program::TorchName(value.type.dtype), ")");
+        expression = absl::StrCat("torch.zeros(", PythonTuple(value.type.sizes),
+                                  ", dtype=", program::TorchName(value.type.dtype), ")");
       }
       out_.text.init.push_back(absl::StrCat("self.register_buffer(", PythonString(name), ", ", expression,
                                             in_state ? ")" : ", persistent=False)"));
@@ -235,11 +246,13 @@ class Builder {
     }
     std::vector<std::string> items;
     for (const auto& element : by_index) items.push_back(element.second);
-    const bool equal = std::all_of(items.begin(), items.end(), [&](const std::string& item) { return item == items[0]; });
+    const bool equal =
+        std::all_of(items.begin(), items.end(), [&](const std::string& item) { return item == items[0]; });
     if (sequential) {
       Append(out_.text.init, WrapList(absl::StrCat("self.", list, " = nn.Sequential("), items, ")", 92));
     } else if (equal) {
-      out_.text.init.push_back(absl::StrCat("self.", list, " = nn.ModuleList(", items[0], " for _ in range(", items.size(), "))"));
+      out_.text.init.push_back(
+          absl::StrCat("self.", list, " = nn.ModuleList(", items[0], " for _ in range(", items.size(), "))"));
     } else {
       Append(out_.text.init, WrapList(absl::StrCat("self.", list, " = nn.ModuleList(["), items, "])", 92));
     }
@@ -296,7 +309,8 @@ class Builder {
     for (const Instance& instance : instances_) {
       const Component& child = plan_.components.at(static_cast<size_t>(instance.node->component));
       const InstanceMap map(plan_, NodeOf(child.nodes.at(0)), *instance.node);
-      const std::string prefix = instance.index < 0 ? instance.name : absl::StrCat(instance.name, ".", instance.index);
+      const std::string prefix =
+          instance.index < 0 ? instance.name : absl::StrCat(instance.name, ".", instance.index);
       for (const StateEntry& entry : children_.states.at(child.id)) {
         out_.text.state.push_back({absl::StrCat(prefix, ".", entry.key), map(entry.value)});
       }
@@ -306,20 +320,23 @@ class Builder {
   // Weights that are one in the original are one here.
   void WriteTies(bool inside_children) {
     std::map<ValueId, std::string> first;
-    std::set<std::pair<ValueId, std::string>> owners;  // value and instance: ties inside a child are the child's
+    std::set<std::pair<ValueId, std::string>>
+        owners;  // value and instance: ties inside a child are the child's
     for (const StateEntry& entry : out_.text.state) {
       if (entry.value == kNoId || program_.value(entry.value).kind != ValueKind::kParameter) continue;
       const std::string owner = OwnerOf(entry.key);
       const auto [seen, is_new] = first.emplace(entry.value, entry.key);
       const bool own_tie = !owners.insert({entry.value, owner}).second && !inside_children;
       if (is_new || own_tie) continue;
-      out_.text.init.push_back(absl::StrCat("self.", AttributePath(entry.key), " = self.", AttributePath(seen->second)));
+      out_.text.init.push_back(
+          absl::StrCat("self.", AttributePath(entry.key), " = self.", AttributePath(seen->second)));
     }
   }
 
   std::string OwnerOf(const std::string& key) const {
     for (const Instance& instance : instances_) {
-      const std::string prefix = instance.index < 0 ? instance.name : absl::StrCat(instance.name, ".", instance.index);
+      const std::string prefix =
+          instance.index < 0 ? instance.name : absl::StrCat(instance.name, ".", instance.index);
       if (absl::StartsWith(key, prefix + ".")) return prefix;
     }
     return "";
@@ -333,7 +350,7 @@ class Builder {
   const Slice slice_;
   std::vector<Instance> instances_;
   std::map<plan::NodeId, size_t> instance_of_;
-  std::map<size_t, size_t> sequentials_;  // body items [begin, end)
+  std::map<size_t, size_t> sequentials_;           // body items [begin, end)
   std::map<std::string, std::string> list_names_;  // planned prefix -> attribute
   std::map<std::string, int64_t> list_sizes_;
   Function function_;
@@ -350,8 +367,9 @@ std::string OperationClass(const Plan& plan, plan::ComponentId id) {
     if (!module.is_container && !module.class_name.empty()) return ToIdentifier(module.class_name);
   }
   static const std::map<std::string, std::string> kTorch = {
-      {"relu", "ReLU"}, {"relu6", "ReLU6"}, {"leaky_relu", "LeakyReLU"}, {"gelu", "GELU"},         {"silu", "SiLU"},
-      {"elu", "ELU"},   {"selu", "SELU"},   {"rms_norm", "RMSNorm"},     {"layer_norm", "LayerNorm"}};
+      {"relu", "ReLU"}, {"relu6", "ReLU6"},      {"leaky_relu", "LeakyReLU"},
+      {"gelu", "GELU"}, {"silu", "SiLU"},        {"elu", "ELU"},
+      {"selu", "SELU"}, {"rms_norm", "RMSNorm"}, {"layer_norm", "LayerNorm"}};
   const auto known = kTorch.find(node.operation);
   if (known != kTorch.end()) return known->second;
   return ToCamelCase(node.operation.empty() ? component.stem : node.operation);
@@ -381,14 +399,17 @@ std::string OutputPattern(const Tree& tree, std::vector<ValueId>& values, bool t
     case Tree::Kind::kTensor:
       values.push_back(tree.value);
       return absl::StrCat("$", values.size() - 1);
-    case Tree::Kind::kNone: return "None";
-    case Tree::Kind::kLiteral: return tree.text;
+    case Tree::Kind::kNone:
+      return "None";
+    case Tree::Kind::kLiteral:
+      return tree.text;
     case Tree::Kind::kTuple:
     case Tree::Kind::kList:
       for (const Tree& item : tree.items) items.push_back(OutputPattern(item, values, false));
       if (tree.kind == Tree::Kind::kList) return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
       if (items.size() == 1) return absl::StrCat("(", items[0], ",)");
-      return top && !items.empty() ? absl::StrJoin(items, ", ") : absl::StrCat("(", absl::StrJoin(items, ", "), ")");
+      return top && !items.empty() ? absl::StrJoin(items, ", ")
+                                   : absl::StrCat("(", absl::StrJoin(items, ", "), ")");
     case Tree::Kind::kDict:
     case Tree::Kind::kDataclass:
       for (size_t i = 0; i < tree.items.size(); ++i) {
@@ -396,7 +417,8 @@ std::string OutputPattern(const Tree& tree, std::vector<ValueId>& values, bool t
         items.push_back(absl::StrCat(key, ": ", OutputPattern(tree.items[i], values, false)));
       }
       return absl::StrCat("{", absl::StrJoin(items, ", "), "}");
-    case Tree::Kind::kOpaque: return "None";
+    case Tree::Kind::kOpaque:
+      return "None";
   }
   return "None";
 }
@@ -416,19 +438,22 @@ std::string ResultHint(const std::string& member) {
   for (const char* suffix : {"_proj", "_projection"}) {
     if (absl::EndsWith(hint, suffix)) hint = hint.substr(0, hint.size() - std::string(suffix).size());
   }
-  static const std::set<std::string> kTelling = {"q",    "k",  "v",      "qkv",    "query",  "key",  "value",
-                                                 "gate", "up", "logits", "scores", "identity", "shortcut"};
+  static const std::set<std::string> kTelling = {"q",      "k",        "v",       "qkv", "query",
+                                                 "key",    "value",    "gate",    "up",  "logits",
+                                                 "scores", "identity", "shortcut"};
   if (hint == "downsample") return "identity";
   return kTelling.count(hint) > 0 ? hint : "";
 }
 
-absl::StatusOr<RefactoredClass> BuildRefactored(const Plan& plan, plan::ComponentId id, const ChildClasses& children,
-                                                const std::string& class_name, bool tie_inside_children) {
+absl::StatusOr<RefactoredClass> BuildRefactored(const Plan& plan, plan::ComponentId id,
+                                                const ChildClasses& children, const std::string& class_name,
+                                                bool tie_inside_children) {
   const Component& component = plan.components.at(static_cast<size_t>(id));
   return Builder(plan, component, children).Build(class_name, tie_inside_children);
 }
 
-std::map<plan::ComponentId, std::string> ClassNames(const Plan& plan, const std::vector<plan::ComponentId>& ids) {
+std::map<plan::ComponentId, std::string> ClassNames(const Plan& plan,
+                                                    const std::vector<plan::ComponentId>& ids) {
   std::map<plan::ComponentId, std::string> names;
   std::map<std::string, int> by_operation;
   for (const plan::ComponentId id : ids) ++by_operation[OperationClass(plan, id)];
@@ -468,7 +493,8 @@ void DescribeModelInterface(const program::Program& program, Function& function)
       add(call.parameter_names[i], call.args[i]);
       continue;
     }
-    const auto& value = call.args[i].kind == Tree::Kind::kTensor ? program.value(call.args[i].value).paths : std::vector<std::string>();
+    const auto& value = call.args[i].kind == Tree::Kind::kTensor ? program.value(call.args[i].value).paths
+                                                                 : std::vector<std::string>();
     if (!value.empty()) rest = "*" + value[0].substr(0, value[0].find('['));
     NameNested(call.args[i], program, function);
   }

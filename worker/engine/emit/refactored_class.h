@@ -26,8 +26,9 @@ struct RefactoredClass {
   std::vector<std::string> packed_notes;
 };
 
-absl::StatusOr<RefactoredClass> BuildRefactored(const plan::Plan& plan, plan::ComponentId id, const ChildClasses& children,
-                                                const std::string& class_name, bool tie_inside_children);
+absl::StatusOr<RefactoredClass> BuildRefactored(const plan::Plan& plan, plan::ComponentId id,
+                                                const ChildClasses& children, const std::string& class_name,
+                                                bool tie_inside_children);
 
 // The keys of one state_dict that hold the same values as the other's; tied weights pair up in order.
 std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& original,
@@ -35,7 +36,8 @@ std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& ori
 
 // Class names for components, in the given order: their stems in CamelCase, without the dtype where that is
 // enough to tell them apart.
-std::map<plan::ComponentId, std::string> ClassNames(const plan::Plan& plan, const std::vector<plan::ComponentId>& ids);
+std::map<plan::ComponentId, std::string> ClassNames(const plan::Plan& plan,
+                                                    const std::vector<plan::ComponentId>& ids);
 
 // A telling name for what a member returns ("gate_proj" -> "gate"), "" where its name says nothing.
 std::string ResultHint(const std::string& member);

@@ -24,7 +24,8 @@ bool HasPlainOutput(const plan::Plan& plan) {
   const Tree& output = plan.program.invocations.at(0).output;
   if (output.kind == Tree::Kind::kTensor) return true;
   return (output.kind == Tree::Kind::kTuple || output.kind == Tree::Kind::kList) &&
-         std::all_of(output.items.begin(), output.items.end(), [](const Tree& t) { return t.kind == Tree::Kind::kTensor; });
+         std::all_of(output.items.begin(), output.items.end(),
+                     [](const Tree& t) { return t.kind == Tree::Kind::kTensor; });
 }
 
 Lines Flatten() {
@@ -60,7 +61,9 @@ Lines SelfTest(const plan::Plan& plan, const plan::Component& component) {
     inner.push_back("outputs = _tensors(output)");
   }
   inner.push_back(absl::StrCat("expected_shapes = get_expected_output_shape(", call, ")"));
-  inner.push_back("assert len(outputs) == len(expected_shapes), f\"{len(outputs)} outputs, expected {len(expected_shapes)}\"");
+  inner.push_back(
+      "assert len(outputs) == len(expected_shapes), f\"{len(outputs)} outputs, expected "
+      "{len(expected_shapes)}\"");
   inner.push_back("for i, (actual, expected) in enumerate(zip(outputs, expected_shapes)):");
   inner.push_back("    assert not torch.isnan(actual).any(), f\"Output {i} contains NaN\"");
   if (!model && MakesInfinities(plan, component)) {
@@ -68,22 +71,27 @@ Lines SelfTest(const plan::Plan& plan, const plan::Component& component) {
   } else {
     inner.push_back("    assert not torch.isinf(actual).any(), f\"Output {i} contains Inf\"");
   }
-  inner.push_back("    assert tuple(actual.shape) == expected, f\"Output {i}: {tuple(actual.shape)}, expected {expected}\"");
-  inner.push_back("print(f\"Input shape(s): {[tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]}\")");
+  inner.push_back(
+      "    assert tuple(actual.shape) == expected, f\"Output {i}: {tuple(actual.shape)}, expected "
+      "{expected}\"");
+  inner.push_back(
+      "print(f\"Input shape(s): {[tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]}\")");
   inner.push_back("print(f\"Output shape(s): {[tuple(x.shape) for x in outputs]}\")");
 
   Lines lines;
   if (!plain) Append(lines, Flatten());
-  Append(lines, {"def run_tests():", "    \"\"\"Verify this component executes correctly.\"\"\"", "    try:",
-                 "        model = Model(*get_init_inputs())", "        model.eval()", "        with torch.no_grad():"});
+  Append(lines, {"def run_tests():", "    \"\"\"Verify this component executes correctly.\"\"\"",
+                 "    try:", "        model = Model(*get_init_inputs())", "        model.eval()",
+                 "        with torch.no_grad():"});
   if (several) {
     lines.push_back("            for workload in range(len(WORKLOADS)):");
     Append(lines, Indented(inner, 4));
   } else {
     Append(lines, Indented(inner, 3));
   }
-  Append(lines, {"        print(\"PASS\")", "        return True", "    except Exception as e:", "        print(f\"FAIL: {e}\")",
-                 "        import traceback", "", "        traceback.print_exc()", "        return False"});
+  Append(lines, {"        print(\"PASS\")", "        return True",
+                 "    except Exception as e:", "        print(f\"FAIL: {e}\")", "        import traceback",
+                 "", "        traceback.print_exc()", "        return False"});
   return lines;
 }
 

@@ -23,20 +23,29 @@ bool IsFactory(const std::string& name) {
 
 bool TouchesImages(const program::Program& program, const Function& function) {
   return std::any_of(function.steps.begin(), function.steps.end(), [&](const Step& step) {
-    if (step.apply) return absl::StrContains(step.apply->callee, "conv") || absl::StrContains(step.apply->callee, "pool");
+    if (step.apply)
+      return absl::StrContains(step.apply->callee, "conv") || absl::StrContains(step.apply->callee, "pool");
     const std::string& op = program.call(step.call).op;
-    return absl::StrContains(op, "conv") || absl::StrContains(op, "pool") || absl::StrContains(op, "batch_norm");
+    return absl::StrContains(op, "conv") || absl::StrContains(op, "pool") ||
+           absl::StrContains(op, "batch_norm");
   });
 }
 
 std::vector<std::string> Letters(size_t rank, bool integers, bool images) {
   switch (rank) {
-    case 1: return {"N"};
-    case 2: return integers ? std::vector<std::string>{"B", "T"} : std::vector<std::string>{"B", "C"};
-    case 3: return images ? std::vector<std::string>{"B", "C", "L"} : std::vector<std::string>{"B", "T", "C"};
-    case 4: return images ? std::vector<std::string>{"B", "C", "H", "W"} : std::vector<std::string>{"B", "H", "T", "D"};
-    case 5: return {"B", "C", "D", "H", "W"};
-    default: break;
+    case 1:
+      return {"N"};
+    case 2:
+      return integers ? std::vector<std::string>{"B", "T"} : std::vector<std::string>{"B", "C"};
+    case 3:
+      return images ? std::vector<std::string>{"B", "C", "L"} : std::vector<std::string>{"B", "T", "C"};
+    case 4:
+      return images ? std::vector<std::string>{"B", "C", "H", "W"}
+                    : std::vector<std::string>{"B", "H", "T", "D"};
+    case 5:
+      return {"B", "C", "D", "H", "W"};
+    default:
+      break;
   }
   std::vector<std::string> names;
   for (size_t i = 0; i < rank; ++i) names.push_back(absl::StrCat("D", i));
@@ -82,15 +91,18 @@ std::string SizeNames::NameOf(const Dimension& d) const {
   return absl::StrCat(function_.parameters[d.parameter].first, "_dim", d.dim);
 }
 
-bool SizeNames::VariesInTwins(const Call& call, const std::string& argument, size_t item, int64_t value) const {
+bool SizeNames::VariesInTwins(const Call& call, const std::string& argument, size_t item,
+                              int64_t value) const {
   return std::any_of(function_.twins.begin(), function_.twins.end(), [&](const Twin& twin) {
     const auto found = twin.calls.find(call.id);
     int64_t other = value;
-    return found != twin.calls.end() && IntAt(program_.call(found->second), argument, item, &other) && other != value;
+    return found != twin.calls.end() && IntAt(program_.call(found->second), argument, item, &other) &&
+           other != value;
   });
 }
 
-bool SizeNames::HoldsInTwins(const Call& call, const std::string& argument, size_t item, const Dimension& d) const {
+bool SizeNames::HoldsInTwins(const Call& call, const std::string& argument, size_t item,
+                             const Dimension& d) const {
   return std::all_of(function_.twins.begin(), function_.twins.end(), [&](const Twin& twin) {
     const auto found = twin.calls.find(call.id);
     const auto input = twin.values.find(function_.parameters[d.parameter].second);
@@ -127,8 +139,8 @@ bool SizeNames::WantsName(const Call& call, const std::string& argument, size_t 
     if (i < from.size() && from[i] == size) continue;
     // The last of view(B, T, C) after the heads are merged again.
     const std::vector<int64_t>* main = SizesOf(main_parameter_);
-    return i == item && i > 0 && item + 1 == list.items.size() && main != nullptr && main->size() == list.items.size() &&
-           main->back() == value && main->size() == 3;
+    return i == item && i > 0 && item + 1 == list.items.size() && main != nullptr &&
+           main->size() == list.items.size() && main->back() == value && main->size() == 3;
   }
   return item + 1 < list.items.size();
 }
@@ -183,7 +195,8 @@ Lines SizeNames::Header() const {
   }
   for (const Dimension& d : used_) {
     if (d.parameter == main_parameter_) continue;
-    lines.push_back(absl::StrCat(NameOf(d), " = ", function_.parameters[d.parameter].first, ".shape[", d.dim, "]"));
+    lines.push_back(
+        absl::StrCat(NameOf(d), " = ", function_.parameters[d.parameter].first, ".shape[", d.dim, "]"));
   }
   return lines;
 }

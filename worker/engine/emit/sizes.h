@@ -27,12 +27,16 @@ class SizeNames {
   struct Dimension {
     size_t parameter;  // index into function_.parameters
     size_t dim;
-    bool operator<(const Dimension& o) const { return std::tie(parameter, dim) < std::tie(o.parameter, o.dim); }
+    bool operator<(const Dimension& o) const {
+      return std::tie(parameter, dim) < std::tie(o.parameter, o.dim);
+    }
   };
   const std::vector<int64_t>* SizesOf(size_t parameter) const;
   std::string NameOf(const Dimension& dimension) const;
-  bool HoldsInTwins(const program::Call& call, const std::string& argument, size_t item, const Dimension& d) const;
-  bool VariesInTwins(const program::Call& call, const std::string& argument, size_t item, int64_t value) const;
+  bool HoldsInTwins(const program::Call& call, const std::string& argument, size_t item,
+                    const Dimension& d) const;
+  bool VariesInTwins(const program::Call& call, const std::string& argument, size_t item,
+                     int64_t value) const;
   bool WantsName(const program::Call& call, const std::string& argument, size_t item, int64_t value) const;
   std::string Use(const Dimension& dimension);
 

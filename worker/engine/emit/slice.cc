@@ -89,16 +89,17 @@ std::vector<ValueId> Slice::Outputs(const std::vector<CallId>& calls) const {
     for (const ValueId id : made) {
       if (id == kNoId || std::find(out.begin(), out.end(), id) != out.end()) continue;
       const auto readers = readers_.find(id);
-      const bool read_outside = readers != readers_.end() &&
-                                std::any_of(readers->second.begin(), readers->second.end(),
-                                            [&](CallId reader) { return inside.count(reader) == 0; });
+      const bool read_outside =
+          readers != readers_.end() && std::any_of(readers->second.begin(), readers->second.end(),
+                                                   [&](CallId reader) { return inside.count(reader) == 0; });
       if (read_outside || outputs_.count(id) > 0) out.push_back(id);
     }
   }
   return out;
 }
 
-std::string Slice::RelativePath(const std::vector<std::string>& paths, const std::string& module_path, bool* found) {
+std::string Slice::RelativePath(const std::vector<std::string>& paths, const std::string& module_path,
+                                bool* found) {
   *found = true;
   if (module_path.empty() && !paths.empty()) return paths[0];
   const std::string head = module_path + ".";

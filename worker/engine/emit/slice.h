@@ -36,7 +36,8 @@ class Slice {
   std::vector<program::ValueId> Outputs(const std::vector<program::CallId>& calls) const;
 
   // The value's path below `module_path` ("" for the model), "" where it has none there.
-  static std::string RelativePath(const std::vector<std::string>& paths, const std::string& module_path, bool* found);
+  static std::string RelativePath(const std::vector<std::string>& paths, const std::string& module_path,
+                                  bool* found);
 
   // The node's other workloads.
   const std::vector<Twin>& twins() const { return twins_; }
@@ -53,13 +54,15 @@ class Slice {
 };
 
 template <typename Own>
-std::vector<program::ValueId> Slice::FreeValues(const std::vector<program::CallId>& calls, const Own& own) const {
+std::vector<program::ValueId> Slice::FreeValues(const std::vector<program::CallId>& calls,
+                                                const Own& own) const {
   std::set<program::ValueId> made, seen;
   std::vector<program::ValueId> out;
   for (const program::CallId c : calls) {
     const program::Call& call = program().call(c);
     for (const program::ValueId id : program::Reads(call)) {
-      if (program().value(id).is_wrapped_number || made.count(id) > 0 || own(id) || !seen.insert(id).second) continue;
+      if (program().value(id).is_wrapped_number || made.count(id) > 0 || own(id) || !seen.insert(id).second)
+        continue;
       out.push_back(id);
     }
     made.insert(call.results.begin(), call.results.end());

@@ -20,11 +20,13 @@ using program::DType;
 using program::NamedArgument;
 using program::OperatorName;
 
-Spelled Plain(std::string text, int precedence = kAtom) { return {Expr{std::move(text), precedence}, nullptr, nullptr}; }
+Spelled Plain(std::string text, int precedence = kAtom) {
+  return {Expr{std::move(text), precedence}, nullptr, nullptr};
+}
 
 bool IsSizeList(const NamedArgument& argument) {
-  return argument.value.kind == Argument::Kind::kList &&
-         (absl::StartsWith(argument.schema_type, "int[") || absl::StartsWith(argument.schema_type, "SymInt["));
+  return argument.value.kind == Argument::Kind::kList && (absl::StartsWith(argument.schema_type, "int[") ||
+                                                          absl::StartsWith(argument.schema_type, "SymInt["));
 }
 
 // int[2] and the like: one number stands for equal ones.
@@ -58,7 +60,8 @@ class Speller {
     std::vector<std::string> items;
     for (size_t i = 0; i < argument.value.items.size(); ++i) {
       const Argument& item = argument.value.items[i];
-      items.push_back(item.kind == Argument::Kind::kInt ? Size(argument.name, i, item.integer) : Text(argument, item));
+      items.push_back(item.kind == Argument::Kind::kInt ? Size(argument.name, i, item.integer)
+                                                        : Text(argument, item));
     }
     return items;
   }
@@ -66,22 +69,33 @@ class Speller {
   // One argument as a Python expression.
   std::string Text(const NamedArgument& argument, const Argument& value) const {
     switch (value.kind) {
-      case Argument::Kind::kNone: return "None";
-      case Argument::Kind::kValue: return Value(value.value).text;
-      case Argument::Kind::kBool: return value.boolean ? "True" : "False";
+      case Argument::Kind::kNone:
+        return "None";
+      case Argument::Kind::kValue:
+        return Value(value.value).text;
+      case Argument::Kind::kBool:
+        return value.boolean ? "True" : "False";
       case Argument::Kind::kInt:
         if (argument.name == "reduction") return PythonString(ReductionName(value.integer));
-        return argument.name == "split_size" ? Size(argument.name, 0, value.integer) : absl::StrCat(value.integer);
-      case Argument::Kind::kDouble: return PythonNumber(value.real).text;
+        return argument.name == "split_size" ? Size(argument.name, 0, value.integer)
+                                             : absl::StrCat(value.integer);
+      case Argument::Kind::kDouble:
+        return PythonNumber(value.real).text;
       case Argument::Kind::kComplex:
         return absl::StrCat("complex(", PythonFloat(value.real), ", ", PythonFloat(value.imag), ")");
-      case Argument::Kind::kString: return PythonString(value.text);
-      case Argument::Kind::kDType: return program::TorchName(value.dtype);
-      case Argument::Kind::kDevice: return context_.device.empty() ? "None" : context_.device;
+      case Argument::Kind::kString:
+        return PythonString(value.text);
+      case Argument::Kind::kDType:
+        return program::TorchName(value.dtype);
+      case Argument::Kind::kDevice:
+        return context_.device.empty() ? "None" : context_.device;
       case Argument::Kind::kLayout:
-      case Argument::Kind::kMemoryFormat: return value.text;
-      case Argument::Kind::kGenerator: return "None";
-      case Argument::Kind::kList: return ListText(argument, value);
+      case Argument::Kind::kMemoryFormat:
+        return value.text;
+      case Argument::Kind::kGenerator:
+        return "None";
+      case Argument::Kind::kList:
+        return ListText(argument, value);
     }
     return "None";
   }
@@ -91,9 +105,11 @@ class Speller {
     const bool equal = !items.empty() && std::all_of(items.begin(), items.end(), [&](const Argument& item) {
       return item == items[0] && (item.kind == Argument::Kind::kInt || item.kind == Argument::Kind::kDouble);
     });
-    if (equal && (HasFixedLength(argument) || argument.name == "scale_factors" || IsSpatial())) return Text(argument, items[0]);
+    if (equal && (HasFixedLength(argument) || argument.name == "scale_factors" || IsSpatial()))
+      return Text(argument, items[0]);
     const bool sizes = IsSizeList(argument);
-    if (sizes && items.size() == 1 && (argument.name == "dim" || argument.name == "dims")) return Text(argument, items[0]);
+    if (sizes && items.size() == 1 && (argument.name == "dim" || argument.name == "dims"))
+      return Text(argument, items[0]);
     std::vector<std::string> texts = sizes ? SizeItems(argument) : std::vector<std::string>();
     if (!sizes) {
       for (const Argument& item : items) texts.push_back(Text(argument, item));
@@ -127,8 +143,10 @@ class Speller {
         continue;
       }
       const bool tensor = IsTensorArgument(argument);
-      const bool named_tensor = tensor && argument.schema_type == "Tensor?" && (loss || !TakesWeightsByPosition());
-      const bool by_position = !keywords && !argument.kwarg_only && !named_tensor && (tensor || positional-- > 0);
+      const bool named_tensor =
+          tensor && argument.schema_type == "Tensor?" && (loss || !TakesWeightsByPosition());
+      const bool by_position =
+          !keywords && !argument.kwarg_only && !named_tensor && (tensor || positional-- > 0);
       std::string text = Text(argument, argument.value);
       if (by_position) {
         out.push_back(std::move(text));
@@ -142,7 +160,8 @@ class Speller {
 
   bool TakesWeightsByPosition() const {
     const std::string name = OperatorName(call_.op);
-    return name == "linear" || name == "bilinear" || absl::StartsWith(name, "conv") || absl::EndsWith(name, "_norm");
+    return name == "linear" || name == "bilinear" || absl::StartsWith(name, "conv") ||
+           absl::EndsWith(name, "_norm");
   }
 
   Spelled Function(const std::string& name, int positional, bool varargs = false) const {
@@ -150,7 +169,8 @@ class Speller {
   }
 
   Spelled Method(const std::string& name, int positional, bool varargs = false) const {
-    return Plain(absl::StrCat(Receiver(), ".", name, "(", absl::StrJoin(Arguments(1, positional, varargs), ", "), ")"));
+    return Plain(absl::StrCat(Receiver(), ".", name, "(",
+                              absl::StrJoin(Arguments(1, positional, varargs), ", "), ")"));
   }
 
   std::string Receiver() const { return emit::Operand(Value(call_.args[0].value.value), kAtom); }
@@ -190,7 +210,8 @@ Spelled Infix(const Speller& s, const SpellingRow& row) {
     const Spelled first = s.context().operand(left.value);
     const bool number = right.kind != Argument::Kind::kValue || s.Type(right.value).is_wrapped_number;
     if (first.reciprocal_of && number) {
-      return Plain(absl::StrCat(Operand(b, kProduct), " / ", Operand(*first.reciprocal_of, kProduct + 1)), kProduct);
+      return Plain(absl::StrCat(Operand(b, kProduct), " / ", Operand(*first.reciprocal_of, kProduct + 1)),
+                   kProduct);
     }
   }
   const Expr a = NumberOrTensor(s, call.args[0]);
@@ -211,7 +232,8 @@ Spelled Rsub(const Speller& s) {
 Spelled PowerOfNumber(const Speller& s) {
   const NamedArgument& base = s.call().args[0];
   const Expr exponent = s.Value(s.call().args[1].value.value);
-  return Plain(absl::StrCat(Operand(NumberOrTensor(s, base), kAtom), " ** ", Operand(exponent, kAtom)), kPower);
+  return Plain(absl::StrCat(Operand(NumberOrTensor(s, base), kAtom), " ** ", Operand(exponent, kAtom)),
+               kPower);
 }
 
 Spelled Reciprocal(const Speller& s) {
@@ -225,8 +247,8 @@ Spelled Dropout(const Speller& s, const std::string& name) {
   const NamedArgument* p = FindArgument(call, "p");
   const NamedArgument* train = FindArgument(call, "train");
   const std::string training = train != nullptr && train->value.boolean ? "True" : "False";
-  return Plain(absl::StrCat("F.", name, "(", s.Text(call.args[0], call.args[0].value), ", p=", s.Text(*p, p->value),
-                            ", training=", training, ")"));
+  return Plain(absl::StrCat("F.", name, "(", s.Text(call.args[0], call.args[0].value),
+                            ", p=", s.Text(*p, p->value), ", training=", training, ")"));
 }
 
 Spelled Embedding(const Speller& s) {
@@ -234,7 +256,8 @@ Spelled Embedding(const Speller& s) {
   std::string out = absl::StrCat("F.embedding(", s.Text(call.args[1], call.args[1].value), ", ",
                                  s.Text(call.args[0], call.args[0].value));
   const NamedArgument* padding = FindArgument(call, "padding_idx");
-  if (padding != nullptr && padding->value.integer >= 0) absl::StrAppend(&out, ", padding_idx=", padding->value.integer);
+  if (padding != nullptr && padding->value.integer >= 0)
+    absl::StrAppend(&out, ", padding_idx=", padding->value.integer);
   return Plain(out + ")");
 }
 
@@ -246,13 +269,15 @@ Spelled BatchNorm(const Speller& s, const std::string& name) {
     return a == nullptr ? std::string("None") : s.Text(*a, a->value);
   };
   const NamedArgument* flag = FindArgument(call, name == "batch_norm" ? "training" : "use_input_stats");
-  std::string out = absl::StrCat("F.", name, "(", text("input"), ", ", text("running_mean"), ", ", text("running_var"),
-                                 ", weight=", text("weight"), ", bias=", text("bias"));
+  std::string out = absl::StrCat("F.", name, "(", text("input"), ", ", text("running_mean"), ", ",
+                                 text("running_var"), ", weight=", text("weight"), ", bias=", text("bias"));
   if (flag != nullptr && flag->value.boolean != (name != "batch_norm")) {
-    absl::StrAppend(&out, name == "batch_norm" ? ", training=" : ", use_input_stats=", flag->value.boolean ? "True" : "False");
+    absl::StrAppend(&out, name == "batch_norm" ? ", training=" : ", use_input_stats=",
+                    flag->value.boolean ? "True" : "False");
   }
   const NamedArgument* momentum = FindArgument(call, "momentum");
-  if (momentum != nullptr && momentum->value.real != 0.1) absl::StrAppend(&out, ", momentum=", text("momentum"));
+  if (momentum != nullptr && momentum->value.real != 0.1)
+    absl::StrAppend(&out, ", momentum=", text("momentum"));
   return Plain(absl::StrCat(out, ", eps=", text("eps"), ")"));
 }
 
@@ -262,13 +287,15 @@ Spelled To(const Speller& s) {
   const DType from = s.Type(call.args[0].value.value).type.dtype;
   const DType to = call.results[0] == program::kNoId ? from : s.Type(call.results[0]).type.dtype;
   if (NonDefault(call, "copy") || NonDefault(call, "memory_format")) return s.Method("to", 2);
-  static const std::map<DType, const char*> kShort = {{DType::kFloat32, "float"}, {DType::kFloat64, "double"},
-                                                      {DType::kFloat16, "half"},  {DType::kBFloat16, "bfloat16"},
-                                                      {DType::kInt64, "long"},    {DType::kInt32, "int"},
-                                                      {DType::kBool, "bool"}};
+  static const std::map<DType, const char*> kShort = {
+      {DType::kFloat32, "float"},     {DType::kFloat64, "double"}, {DType::kFloat16, "half"},
+      {DType::kBFloat16, "bfloat16"}, {DType::kInt64, "long"},     {DType::kInt32, "int"},
+      {DType::kBool, "bool"}};
   const auto name = kShort.find(to);
-  if (call.overload == "dtype" && name != kShort.end()) return Plain(absl::StrCat(s.Receiver(), ".", name->second, "()"));
-  if (from != to || s.context().device.empty()) return Plain(absl::StrCat(s.Receiver(), ".to(", program::TorchName(to), ")"));
+  if (call.overload == "dtype" && name != kShort.end())
+    return Plain(absl::StrCat(s.Receiver(), ".", name->second, "()"));
+  if (from != to || s.context().device.empty())
+    return Plain(absl::StrCat(s.Receiver(), ".to(", program::TorchName(to), ")"));
   return Plain(absl::StrCat(s.Receiver(), ".to(", s.context().device, ")"));
 }
 
@@ -278,9 +305,10 @@ Spelled Factory(const Speller& s, const std::string& name) {
   std::vector<std::string> args;
   bool like = absl::EndsWith(name, "_like") || absl::StartsWith(name, "new_");
   for (const NamedArgument& argument : call.args) {
-    if (argument.name == "dtype" || argument.name == "layout" || argument.name == "device" || argument.is_default ||
-        argument.name == "pin_memory" || argument.value.kind == Argument::Kind::kGenerator ||
-        argument.name == "memory_format" || (like && argument.name == "self")) {
+    if (argument.name == "dtype" || argument.name == "layout" || argument.name == "device" ||
+        argument.is_default || argument.name == "pin_memory" ||
+        argument.value.kind == Argument::Kind::kGenerator || argument.name == "memory_format" ||
+        (like && argument.name == "self")) {
       continue;
     }
     if (IsSizeList(argument) && name != "full" && name != "new_full" && name != "randint") {
@@ -291,7 +319,8 @@ Spelled Factory(const Speller& s, const std::string& name) {
       args.push_back(s.Text(argument, argument.value));
     }
   }
-  if (name == "arange" && call.overload == "start" && args.size() == 2 && args[0] == "0") args.erase(args.begin());
+  if (name == "arange" && call.overload == "start" && args.size() == 2 && args[0] == "0")
+    args.erase(args.begin());
   const NamedArgument* dtype = FindArgument(call, "dtype");
   const bool has_dtype = dtype != nullptr && dtype->value.kind == Argument::Kind::kDType;
   const NamedArgument* self = like ? &call.args[0] : nullptr;
@@ -299,7 +328,8 @@ Spelled Factory(const Speller& s, const std::string& name) {
   if (has_dtype && (name == "arange" || name == "full" || dtype->value.dtype != natural)) {
     args.push_back(absl::StrCat("dtype=", program::TorchName(dtype->value.dtype)));
   }
-  if (absl::StartsWith(name, "new_")) return Plain(absl::StrCat(s.Receiver(), ".", name, "(", absl::StrJoin(args, ", "), ")"));
+  if (absl::StartsWith(name, "new_"))
+    return Plain(absl::StrCat(s.Receiver(), ".", name, "(", absl::StrJoin(args, ", "), ")"));
   if (like) {
     args.insert(args.begin(), s.Value(self->value.value).text);
   } else if (!s.context().device.empty()) {
@@ -327,7 +357,8 @@ Spelled Interpolate(const Speller& s, const std::string& name) {
     absl::StrAppend(&out, ", size=", s.ListText(*size, size->value));
   }
   absl::StrAppend(&out, ", mode=", PythonString(mode));
-  if (corners != nullptr) absl::StrAppend(&out, ", align_corners=", corners->value.boolean ? "True" : "False");
+  if (corners != nullptr)
+    absl::StrAppend(&out, ", align_corners=", corners->value.boolean ? "True" : "False");
   return Plain(out + ")");
 }
 
@@ -362,9 +393,10 @@ Spelled CatOrStack(const Speller& s, const std::string& name) {
 
 const std::set<std::string>& Factories() {
   static const auto* names = new std::set<std::string>{
-      "arange", "ones", "zeros", "full", "eye", "linspace", "logspace", "empty", "rand", "randn", "randint",
-      "ones_like", "zeros_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full",
-      "new_empty", "randperm"};
+      "arange",     "ones",      "zeros",      "full",      "eye",        "linspace",
+      "logspace",   "empty",     "rand",       "randn",     "randint",    "ones_like",
+      "zeros_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros",
+      "new_ones",   "new_full",  "new_empty",  "randperm"};
   return *names;
 }
 
@@ -386,12 +418,18 @@ std::optional<Expr> NumberLiteral(const program::Value& value) {
   };
   const auto integer = [](int64_t number) { return Expr{absl::StrCat(number), number < 0 ? kUnary : kAtom}; };
   switch (value.type.dtype) {
-    case DType::kFloat64: return PythonNumber(read(double{}));
-    case DType::kFloat32: return PythonNumber(static_cast<double>(read(float{})));
-    case DType::kInt64: return integer(read(int64_t{}));
-    case DType::kInt32: return integer(read(int32_t{}));
-    case DType::kBool: return Expr{read(uint8_t{}) != 0 ? "True" : "False", kAtom};
-    default: return std::nullopt;
+    case DType::kFloat64:
+      return PythonNumber(read(double{}));
+    case DType::kFloat32:
+      return PythonNumber(static_cast<double>(read(float{})));
+    case DType::kInt64:
+      return integer(read(int64_t{}));
+    case DType::kInt32:
+      return integer(read(int32_t{}));
+    case DType::kBool:
+      return Expr{read(uint8_t{}) != 0 ? "True" : "False", kAtom};
+    default:
+      return std::nullopt;
   }
 }
 
@@ -413,8 +451,9 @@ Spelled SpellAten(const Call& call, const SpellingContext& context) {
   const size_t colons = call.op.find("::");
   const std::string space = colons == std::string::npos ? "aten" : call.op.substr(0, colons);
   const std::string name = colons == std::string::npos ? call.op : call.op.substr(colons + 2);
-  return Plain(absl::StrCat("torch.ops.", space, ".", name, ".", call.overload.empty() ? "default" : call.overload, "(",
-                            absl::StrJoin(args, ", "), ")"));
+  return Plain(absl::StrCat("torch.ops.", space, ".", name, ".",
+                            call.overload.empty() ? "default" : call.overload, "(", absl::StrJoin(args, ", "),
+                            ")"));
 }
 
 Spelled Spell(const Call& call, const SpellingContext& context) {
@@ -438,19 +477,23 @@ Spelled Spell(const Call& call, const SpellingContext& context) {
   if (name == "einsum") return Einsum(s);
   if (name == "clamp") return Clamp(s);
   if (name == "cat" || name == "stack" || name == "hstack" || name == "vstack") return CatOrStack(s, name);
-  if (name == "numpy_T" || name == "mT") return Plain(absl::StrCat(s.Receiver(), name == "mT" ? ".mT" : ".T"));
+  if (name == "numpy_T" || name == "mT")
+    return Plain(absl::StrCat(s.Receiver(), name == "mT" ? ".mT" : ".T"));
   if (name == "grid_sampler" || name == "scaled_dot_product_attention_math") return SpellAten(call, context);
   if (name == "pow" && call.overload == "Scalar") return PowerOfNumber(s);
   const SpellingRow* row = FindSpelling(name);
   if (row == nullptr) return SpellAten(call, context);
   switch (row->style) {
-    case Style::kInfix: return Infix(s, *row);
+    case Style::kInfix:
+      return Infix(s, *row);
     case Style::kUnaryPrefix:
       return Plain(absl::StrCat(row->name, Operand(s.Value(call.args[0].value.value), kUnary)), kUnary);
     case Style::kMethod:
-      if (call.args.empty() || call.args[0].value.kind != Argument::Kind::kValue) return SpellAten(call, context);
+      if (call.args.empty() || call.args[0].value.kind != Argument::Kind::kValue)
+        return SpellAten(call, context);
       return s.Method(row->name, row->positional, row->varargs);
-    case Style::kFunction: return s.Function(absl::StrCat(row->prefix, ".", row->name), row->positional);
+    case Style::kFunction:
+      return s.Function(absl::StrCat(row->prefix, ".", row->name), row->positional);
   }
   return SpellAten(call, context);
 }
@@ -466,7 +509,8 @@ std::string SpellStatement(const Call& call, const SpellingContext& context) {
     return absl::StrCat(Operand(target.expr, kAtom), ".copy_(", source, ")");
   }
   if (name == "index_put_" && !NonDefault(call, "accumulate")) {
-    return absl::StrCat(SpellAdvancedIndexing(call, context).expr.text, " = ", s.Text(call.args[2], call.args[2].value));
+    return absl::StrCat(SpellAdvancedIndexing(call, context).expr.text, " = ",
+                        s.Text(call.args[2], call.args[2].value));
   }
   const SpellingRow* row = FindSpelling(OperatorName(call.op));
   if (call.args.empty() || call.args[0].value.kind != Argument::Kind::kValue || !absl::EndsWith(name, "_")) {

@@ -34,7 +34,9 @@ struct SpellingContext {
   const program::Program& program;
   std::function<Spelled(program::ValueId)> operand;
   // How a number that is a size is said: item `item` of argument `argument`. "" where it is a plain number.
-  std::function<std::string(const program::Call& call, const std::string& argument, size_t item, int64_t value)> size;
+  std::function<std::string(const program::Call& call, const std::string& argument, size_t item,
+                            int64_t value)>
+      size;
   std::string device;  // "x.device"; "" where no tensor is at hand and torch's default device serves
 };
 
@@ -43,12 +45,12 @@ Spelled Spell(const program::Call& call, const SpellingContext& context);
 // The exact one, which always exists.
 Spelled SpellAten(const program::Call& call, const SpellingContext& context);
 
-// Where the call must stand as a statement of its own: it writes into an argument (`x[idx] = v`, `x.add_(y)`).
-// Returns "" where it is an expression. `self` reads the written tensor by name.
+// Where the call must stand as a statement of its own: it writes into an argument (`x[idx] = v`,
+// `x.add_(y)`). Returns "" where it is an expression. `self` reads the written tensor by name.
 std::string SpellStatement(const program::Call& call, const SpellingContext& context);
 
-// A tensor that is a wrapped Python number as Python writes it ("2.0", "3", "math.sqrt(32)"); nullopt where it
-// is none.
+// A tensor that is a wrapped Python number as Python writes it ("2.0", "3", "math.sqrt(32)"); nullopt where
+// it is none.
 std::optional<Expr> NumberLiteral(const program::Value& value);
 
 // Argument of `call` by schema name, nullptr where it has none.

@@ -73,11 +73,22 @@ void AddInfix(Table& table) {
     const char* op;
     const char* sign;
     int precedence;
-  } rows[] = {{"add", "+", kSum},      {"sub", "-", kSum},         {"mul", "*", kProduct},  {"div", "/", kProduct},
-              {"matmul", "@", kProduct}, {"remainder", "%", kProduct}, {"floor_divide", "//", kProduct},
-              {"eq", "==", kCompare},  {"ne", "!=", kCompare},     {"lt", "<", kCompare},   {"le", "<=", kCompare},
-              {"gt", ">", kCompare},   {"ge", ">=", kCompare},     {"bitwise_and", "&", kBitAnd},
-              {"bitwise_or", "|", kBitOr}, {"bitwise_xor", "^", kBitXor}};
+  } rows[] = {{"add", "+", kSum},
+              {"sub", "-", kSum},
+              {"mul", "*", kProduct},
+              {"div", "/", kProduct},
+              {"matmul", "@", kProduct},
+              {"remainder", "%", kProduct},
+              {"floor_divide", "//", kProduct},
+              {"eq", "==", kCompare},
+              {"ne", "!=", kCompare},
+              {"lt", "<", kCompare},
+              {"le", "<=", kCompare},
+              {"gt", ">", kCompare},
+              {"ge", ">=", kCompare},
+              {"bitwise_and", "&", kBitAnd},
+              {"bitwise_or", "|", kBitOr},
+              {"bitwise_xor", "^", kBitXor}};
   for (const auto& row : rows) table[row.op] = {Style::kInfix, "", row.sign, row.precedence, 0, false};
   table["neg"] = {Style::kUnaryPrefix, "", "-", kUnary, 0, false};
   table["bitwise_not"] = {Style::kUnaryPrefix, "", "~", kUnary, 0, false};
@@ -111,7 +122,8 @@ const SpellingRow* FindSpelling(const std::string& operator_name) {
   for (const char* space : {"linalg", "fft", "special"}) {
     const std::string head = std::string(space) + "_";
     if (!absl::StartsWith(operator_name, head)) continue;
-    SpellingRow row{Style::kFunction, "torch." + std::string(space), operator_name.substr(head.size()), 0, 0, false};
+    SpellingRow row{
+        Style::kFunction, "torch." + std::string(space), operator_name.substr(head.size()), 0, 0, false};
     return &table->emplace(operator_name, row).first->second;
   }
   return nullptr;

@@ -15,11 +15,11 @@ enum class Style : uint8_t {
 
 struct SpellingRow {
   Style style = Style::kFunction;
-  std::string prefix;      // "torch", "F", "torch.linalg"
+  std::string prefix;  // "torch", "F", "torch.linalg"
   std::string name;
-  int precedence = 0;      // kInfix, kUnaryPrefix
-  int positional = 0;      // how many arguments that are no tensors stand without their name
-  bool varargs = false;    // the first list argument is spread: x.view(2, 3)
+  int precedence = 0;    // kInfix, kUnaryPrefix
+  int positional = 0;    // how many arguments that are no tensors stand without their name
+  bool varargs = false;  // the first list argument is spread: x.view(2, 3)
 };
 
 // nullptr where the operator has no row and no automatically generated torch.NAME.

@@ -34,14 +34,18 @@ absl::StatusOr<ChildClasses> ChildrenOf(const Plan& plan, const Component& paren
 std::string RefactoredText(const Plan& plan, const Component& parent, const ChildClasses& children,
                            const RefactoredClass& refactored) {
   std::vector<std::string> stems;
-  for (const plan::ComponentId id : parent.children) stems.push_back(plan.components.at(static_cast<size_t>(id)).stem);
-  Lines lines = {"\"\"\"", absl::StrCat(parent.stem, " (", plan::LevelName(parent.level), ") as calls of its children and plumbing between them."),
+  for (const plan::ComponentId id : parent.children)
+    stems.push_back(plan.components.at(static_cast<size_t>(id)).stem);
+  Lines lines = {"\"\"\"",
+                 absl::StrCat(parent.stem, " (", plan::LevelName(parent.level),
+                              ") as calls of its children and plumbing between them."),
                  "", "Children:"};
   for (const std::string& stem : stems) lines.push_back("  - " + stem);
   Append(lines, {"\"\"\"", ""});
   if (refactored.packed) Append(lines, {"import base64"});
   const Lines& forward = refactored.text.forward;
-  if (absl::StrContains(absl::StrJoin(forward, "\n"), "math.") || absl::StrContains(absl::StrJoin(refactored.text.init, "\n"), "math.")) {
+  if (absl::StrContains(absl::StrJoin(forward, "\n"), "math.") ||
+      absl::StrContains(absl::StrJoin(refactored.text.init, "\n"), "math.")) {
     lines.push_back("import math");
   }
   lines.push_back("import sys");
@@ -49,7 +53,8 @@ std::string RefactoredText(const Plan& plan, const Component& parent, const Chil
   Append(lines, {"from pathlib import Path", "", "import torch", "import torch.nn as nn", "",
                  "sys.path.insert(0, str(Path(__file__).resolve().parent))", ""});
   for (const plan::ComponentId id : parent.children) {
-    lines.push_back(absl::StrCat("from children.", plan.components.at(static_cast<size_t>(id)).stem, " import Model as ", children.names.at(id)));
+    lines.push_back(absl::StrCat("from children.", plan.components.at(static_cast<size_t>(id)).stem,
+                                 " import Model as ", children.names.at(id)));
   }
   Append(lines, {"", ""});
   if (refactored.packed) {
@@ -58,14 +63,16 @@ std::string RefactoredText(const Plan& plan, const Component& parent, const Chil
   }
   Append(lines, ClassLines(refactored.text, /*defaults=*/true, {}));
   Append(lines, {"", ""});
-  const std::vector<std::string> names = InputNames(plan, plan.nodes.at(static_cast<size_t>(parent.nodes.at(0))));
+  const std::vector<std::string> names =
+      InputNames(plan, plan.nodes.at(static_cast<size_t>(parent.nodes.at(0))));
   Append(lines, parent.id == 0 ? ModelInputFunctions(plan) : InputFunctions(plan, parent, names, {}));
   return Join(lines);
 }
 
 }  // namespace
 
-std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& original, const std::vector<StateEntry>& refactored) {
+std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& original,
+                                              const std::vector<StateEntry>& refactored) {
   std::map<std::string, std::string> out;
   std::map<ValueId, size_t> taken;  // tied weights: the n-th key of one to the n-th of the other
   for (const StateEntry& entry : original) {
@@ -78,10 +85,12 @@ std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& ori
   return out;
 }
 
-absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const std::string& source, const Spelling& spelling) {
+absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const std::string& source,
+                                   const Spelling& spelling) {
   const Component& parent = plan.components.at(static_cast<size_t>(id));
   if (parent.level == plan::Level::kKernel) {
-    return absl::InvalidArgumentError(absl::StrCat("emit: ", parent.stem, " is a kernel; kernels have no step"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("emit: ", parent.stem, " is a kernel; kernels have no step"));
   }
   Emission out;
   const std::string folder = absl::StrCat("steps/", parent.step_name, "/");
@@ -91,7 +100,8 @@ absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const
 
   const absl::StatusOr<ChildClasses> children = ChildrenOf(plan, parent);
   if (!children.ok()) return children.status();
-  const absl::StatusOr<RefactoredClass> refactored = BuildRefactored(plan, id, *children, "RefactoredModel", false);
+  const absl::StatusOr<RefactoredClass> refactored =
+      BuildRefactored(plan, id, *children, "RefactoredModel", false);
   if (!refactored.ok()) return refactored.status();
   out.files.push_back({folder + "refactored.py", RefactoredText(plan, parent, *children, *refactored)});
 
@@ -112,9 +122,13 @@ absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const
   }
   out.files.push_back({folder + "weight_map.json", map.dump(2) + "\n"});
   for (const std::string& note : refactored->packed_notes) {
-    out.log.push_back({parent.step_name, "decision", "Embedded a constant as a packed literal",
-                       absl::StrCat(note, " has no formula in the source's construction and no simple pattern; its bytes stand in "
-                                          "refactored.py, compressed."), ""});
+    out.log.push_back(
+        {parent.step_name, "decision", "Embedded a constant as a packed literal",
+         absl::StrCat(
+             note,
+             " has no formula in the source's construction and no simple pattern; its bytes stand in "
+             "refactored.py, compressed."),
+         ""});
   }
   return out;
 }

@@ -68,7 +68,8 @@ ordered_json NodeJson(const Plan& plan, const Component& component) {
   json["workloads"] = ordered_json::array();
   for (const plan::Workload& workload : component.workloads) {
     ordered_json shapes = ordered_json::object();
-    for (size_t i = 0; i < workload.inputs.size(); ++i) shapes[inputs.at(i)] = TypeOf(plan, workload.inputs[i]).sizes;
+    for (size_t i = 0; i < workload.inputs.size(); ++i)
+      shapes[inputs.at(i)] = TypeOf(plan, workload.inputs[i]).sizes;
     json["workloads"].push_back({{"input_shapes", shapes}, {"count", workload.count}});
   }
   const plan::Workload& main = component.workloads.at(0);

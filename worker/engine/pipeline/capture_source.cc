@@ -24,7 +24,8 @@ Captured CaptureOnce(TaskRun& run, int64_t seed, const std::string& out_dir, boo
   request.trials = {{.seed = seed}};
   const host::RunOutcome outcome = run.context().zygote.Run(request, run.context().limits);
   run.Report(outcome);
-  if (outcome.status != host::RunStatus::kOk) return {FromRunner(outcome, run.source_name(), /*theirs=*/true), {}};
+  if (outcome.status != host::RunStatus::kOk)
+    return {FromRunner(outcome, run.source_name(), /*theirs=*/true), {}};
   absl::StatusOr<Program> program = verify::ReadProgram(out_dir);
   if (!program.ok()) return {FromStatus(program.status()), {}};
   return {std::nullopt, *std::move(program)};
@@ -51,12 +52,15 @@ Ending CheckOutput(TaskRun& run, const Program& program, const std::string& outp
   if (program.invocations.empty()) return Failure{.message = "the capture recorded no call of the model"};
   const Tree& output = program.invocations[0].output;
   if (const std::string opaque = FirstOpaque(output); !opaque.empty()) {
-    return UserFailure(run, absl::StrCat("Model.forward returns an object of class ", opaque,
-                                         "; return tensors, or tuples, lists, dicts or dataclasses of tensors"));
+    return UserFailure(run,
+                       absl::StrCat("Model.forward returns an object of class ", opaque,
+                                    "; return tensors, or tuples, lists, dicts or dataclasses of tensors"));
   }
-  if (!HoldsTensor(output)) return UserFailure(run, "Model.forward returns no tensor, so there is nothing to decompose");
+  if (!HoldsTensor(output))
+    return UserFailure(run, "Model.forward returns no tensor, so there is nothing to decompose");
   absl::StatusOr<std::string> what = run.context().zygote.RunTrusted(
-      [&]() -> absl::StatusOr<std::string> { return verify::CheckFinite(outputs_path); }, run.context().limits);
+      [&]() -> absl::StatusOr<std::string> { return verify::CheckFinite(outputs_path); },
+      run.context().limits);
   if (!what.ok()) return FromStatus(what.status());
   if (what->empty()) return std::nullopt;
   return UserFailure(run, absl::StrCat("Model.forward on get_inputs(): ", *what,
@@ -68,11 +72,13 @@ Ending CheckOutput(TaskRun& run, const Program& program, const std::string& outp
 absl::StatusOr<std::string> ReadSource(TaskRun& run) {
   absl::StatusOr<std::string> source = ReadFile(run.files().InputPath(run.task().source), kMaxSourceBytes);
   if (source.status().code() == absl::StatusCode::kResourceExhausted) {
-    return absl::InvalidArgumentError(absl::StrCat(run.source_name(), " is larger than ", kMaxSourceBytes >> 20,
-                                                   " MiB; a model file holds code, keep weights and data out of it"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(run.source_name(), " is larger than ", kMaxSourceBytes >> 20,
+                     " MiB; a model file holds code, keep weights and data out of it"));
   }
   if (source.ok() && source->empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(run.source_name(), " is empty; submit a Python file that defines "
+    return absl::InvalidArgumentError(absl::StrCat(run.source_name(),
+                                                   " is empty; submit a Python file that defines "
                                                    "Model, get_inputs() and get_init_inputs()"));
   }
   return source;
@@ -87,7 +93,8 @@ Captured CaptureTwice(TaskRun& run) {
     const int64_t seed = verify::kSeeds[i];
     captures[i] = CaptureOnce(run, seed, out_dir, /*record_init=*/i == 0);
     if (captures[i].failure) return captures[i];
-    captures[i].failure = CheckOutput(run, captures[i].program, verify::TrialFile(out_dir, "outputs", seed, 0));
+    captures[i].failure =
+        CheckOutput(run, captures[i].program, verify::TrialFile(out_dir, "outputs", seed, 0));
     if (captures[i].failure) return captures[i];
   }
   absl::StatusOr<Program> compared = capture::Compare(std::move(captures[0].program), captures[1].program);

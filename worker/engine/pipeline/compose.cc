@@ -57,14 +57,16 @@ Ending Compose(TaskRun& run) {
                                 emit::CompositionWeightMap(*plan));
   if (!verdict.ok()) return FromStatus(verdict.status());
   const absl::Status written = run.files().WriteJson(
-      ".strata/composition.json", {{"status", verdict->pass ? "PASS" : "FAIL"},
-                                   {"max_difference", verdict->details["numerical_comparison"]["max_diff_across_trials"]},
-                                   {"bit_exact", verdict->bit_exact},
-                                   {"script_exit_code", verdict->script_exit_code},
-                                   {"reason", verdict->reason},
-                                   {"details", verdict->details}});
+      ".strata/composition.json",
+      {{"status", verdict->pass ? "PASS" : "FAIL"},
+       {"max_difference", verdict->details["numerical_comparison"]["max_diff_across_trials"]},
+       {"bit_exact", verdict->bit_exact},
+       {"script_exit_code", verdict->script_exit_code},
+       {"reason", verdict->reason},
+       {"details", verdict->details}});
   if (!written.ok()) return FromStatus(written);
-  run.Progress(absl::StrFormat("composition: %s, max_diff %g", verdict->pass ? "PASS" : "FAIL", verdict->max_difference));
+  run.Progress(absl::StrFormat("composition: %s, max_diff %g", verdict->pass ? "PASS" : "FAIL",
+                               verdict->max_difference));
   if (verdict->pass) return std::nullopt;
   return NotPassed(run, *plan, *verdict);
 }

@@ -10,16 +10,17 @@ Ending Coverage(TaskRun& run) {
   if (!plan.ok()) return FromStatus(plan.status());
   absl::StatusOr<nlohmann::ordered_json> tree = run.files().ReadJson("decomposition_tree.json");
   if (!tree.ok()) return FromStatus(tree.status());
-  absl::StatusOr<nlohmann::ordered_json> summary =
-      verify::CoverageSummary(run.context(), run.task().input_dir, run.files().InputPath(run.ModelPath(*plan)), *tree);
+  absl::StatusOr<nlohmann::ordered_json> summary = verify::CoverageSummary(
+      run.context(), run.task().input_dir, run.files().InputPath(run.ModelPath(*plan)), *tree);
   if (!summary.ok()) return FromStatus(summary.status());
   if (absl::Status s = run.files().WriteJson("verification/coverage_summary.json", *summary); !s.ok()) {
     return FromStatus(s);
   }
   const nlohmann::ordered_json& numbers = (*summary)["coverage"];
-  run.Progress(absl::StrFormat("coverage: %.1f %% of %d operators, %d missing, %d extra", numbers["coverage_pct"].get<double>(),
-                               numbers["total_original_ops"].get<int64_t>(), numbers["missing_op_types"].size(),
-                               numbers["extra_op_types"].size()));
+  run.Progress(absl::StrFormat("coverage: %.1f %% of %d operators, %d missing, %d extra",
+                               numbers["coverage_pct"].get<double>(),
+                               numbers["total_original_ops"].get<int64_t>(),
+                               numbers["missing_op_types"].size(), numbers["extra_op_types"].size()));
   if (verify::IsFullCoverage(*summary)) return std::nullopt;
   return Failure{.kind = FailureKind::kGate,
                  .message = absl::StrCat("coverage: missing ", numbers["missing_op_types"].dump(), ", extra ",

@@ -94,8 +94,8 @@ Round CompareChildren(TaskRun& run, const Plan& plan, const Component& component
   return round;
 }
 
-absl::StatusOr<emit::Emission> EmitStep(TaskRun& run, const Plan& plan, ComponentId id, const std::string& source,
-                                        const emit::Spelling& spelling) {
+absl::StatusOr<emit::Emission> EmitStep(TaskRun& run, const Plan& plan, ComponentId id,
+                                        const std::string& source, const emit::Spelling& spelling) {
   absl::StatusOr<emit::Emission> emission = emit::StepFiles(plan, id, source, spelling);
   if (!emission.ok()) return emission.status();
   for (const emit::File& file : emission->files) {
@@ -104,7 +104,8 @@ absl::StatusOr<emit::Emission> EmitStep(TaskRun& run, const Plan& plan, Componen
   return emission;
 }
 
-plan::LogEntry RungEntry(const Component& component, const std::vector<std::string>& sentences, size_t calls) {
+plan::LogEntry RungEntry(const Component& component, const std::vector<std::string>& sentences,
+                         size_t calls) {
   return {component.step_name, "difficulty", absl::StrCat(calls, " calls written as exact ATen operators"),
           absl::StrCat("captured again, the readable spelling did not say what was recorded: ",
                        absl::StrJoin(sentences, "; ")),
@@ -137,12 +138,14 @@ Ending Decompose(TaskRun& run) {
       log.insert(log.begin(), emission->log.begin(), emission->log.end());
       break;
     }
-    run.Progress(absl::StrCat(component.stem, ": ", round.wrong.size(), " calls are written again as ATen operators"));
+    run.Progress(
+        absl::StrCat(component.stem, ": ", round.wrong.size(), " calls are written again as ATen operators"));
     log.push_back(RungEntry(component, round.sentences, round.wrong.size()));
   }
   if (absl::Status s = run.WriteLog(component.step_name, log); !s.ok()) return FromStatus(s);
   if (!failure) {
-    run.Progress(absl::StrCat(component.stem, ": ", component.step_name, ", ", component.children.size(), " children"));
+    run.Progress(absl::StrCat(component.stem, ": ", component.step_name, ", ", component.children.size(),
+                              " children"));
   }
   return failure;
 }

@@ -38,10 +38,14 @@ int RunCommand(const EngineOptions& options) {
     return 4;
   }
   switch (options.command) {
-    case EngineOptions::Command::kDecompose: return Decompose(**zygote, options.job);
-    case EngineOptions::Command::kCapture: return ShowProgram(**zygote, options.job);
-    case EngineOptions::Command::kPlan: return ShowPlan(**zygote, options.job);
-    case EngineOptions::Command::kServe: return Serve(**zygote, options.wire_fd);
+    case EngineOptions::Command::kDecompose:
+      return Decompose(**zygote, options.job);
+    case EngineOptions::Command::kCapture:
+      return ShowProgram(**zygote, options.job);
+    case EngineOptions::Command::kPlan:
+      return ShowPlan(**zygote, options.job);
+    case EngineOptions::Command::kServe:
+      return Serve(**zygote, options.wire_fd);
   }
   return 4;
 }

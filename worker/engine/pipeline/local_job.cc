@@ -59,7 +59,10 @@ std::vector<std::string> ReleaseOrder(const std::vector<Component>& components) 
 class Job {
  public:
   Job(host::Zygote& zygote, const LocalJob& job, Reporter& reporter)
-      : zygote_(zygote), job_(job), reporter_(reporter), workspace_(fs::absolute(job.out_dir).string() + "/.strata") {}
+      : zygote_(zygote),
+        job_(job),
+        reporter_(reporter),
+        workspace_(fs::absolute(job.out_dir).string() + "/.strata") {}
 
   absl::Status SetUp() {
     const std::string name = BaseName(job_.file);
@@ -110,10 +113,13 @@ class Job {
 
 int ExitCode(const Failure& failure) {
   switch (failure.kind) {
-    case FailureKind::kGate: return 1;
+    case FailureKind::kGate:
+      return 1;
     case FailureKind::kUser:
-    case FailureKind::kLimits: return 2;
-    case FailureKind::kOurs: return 4;
+    case FailureKind::kLimits:
+      return 2;
+    case FailureKind::kOurs:
+      return 4;
   }
   return 4;
 }
@@ -122,7 +128,8 @@ void Print(const Failure& failure) {
   std::string where = failure.file;
   if (failure.line > 0) absl::StrAppend(&where, ":", failure.line);
   const std::string prefix = where.empty() ? "" : where + ": ";
-  std::fprintf(stderr, "%serror (%s): %s\n", prefix.c_str(), FailureName(failure.kind), failure.message.c_str());
+  std::fprintf(stderr, "%serror (%s): %s\n", prefix.c_str(), FailureName(failure.kind),
+               failure.message.c_str());
   if (!failure.traceback.empty()) std::fprintf(stderr, "%s\n", failure.traceback.c_str());
 }
 

@@ -23,7 +23,8 @@ std::string DefaultPython() {
 void AddRunOptions(CLI::App& command, EngineOptions& options, uint64_t& wall, uint64_t& memory_mib) {
   command.add_option("FILE", options.job.file, "Model file: Model, get_inputs, get_init_inputs")->required();
   command.add_option("--device", options.job.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
-  command.add_option("--threads", options.job.numeric.threads, "torch's threads, part of the numeric setting")
+  command
+      .add_option("--threads", options.job.numeric.threads, "torch's threads, part of the numeric setting")
       ->check(CLI::Range(1, 1024));
   command.add_option("--wall-seconds", wall, "Limit of one runner process");
   command.add_option("--memory-mib", memory_mib, "Limit of one runner's resident memory");
@@ -35,10 +36,12 @@ int Parse(int argc, char** argv, EngineOptions& options) {
   app.set_version_flag("--version", STRATA_VERSION);
   app.require_subcommand(1);
   options.python = DefaultPython();
-  app.add_option("--python", options.python, "Interpreter that has torch (default: $STRATA_PYTHON, then the one built for)");
+  app.add_option("--python", options.python,
+                 "Interpreter that has torch (default: $STRATA_PYTHON, then the one built for)");
   uint64_t wall = 0, memory_mib = 0;
 
-  CLI::App* decompose = app.add_subcommand("decompose", "Decompose FILE into a verified bundle")->fallthrough();
+  CLI::App* decompose =
+      app.add_subcommand("decompose", "Decompose FILE into a verified bundle")->fallthrough();
   AddRunOptions(*decompose, options, wall, memory_mib);
   decompose->add_option("-o,--out", options.job.out_dir, "Folder of the bundle")->required();
   decompose->add_flag("--replace", options.job.replace, "Replace an earlier bundle in that folder");
@@ -66,8 +69,11 @@ int Parse(int argc, char** argv, EngineOptions& options) {
 
 bool CheckPython(const std::string& python) {
   if (access(python.c_str(), X_OK) == 0) return true;
-  std::fprintf(stderr, "strata-engine: there is no interpreter at %s; run ./dev setup, or name one that has torch with "
-               "--python or STRATA_PYTHON\n", python.c_str());
+  std::fprintf(
+      stderr,
+      "strata-engine: there is no interpreter at %s; run ./dev setup, or name one that has torch with "
+      "--python or STRATA_PYTHON\n",
+      python.c_str());
   return false;
 }
 
@@ -79,8 +85,11 @@ EngineMain LoadEngine() {
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL);
   void* symbol = handle ? dlsym(handle, "StrataEngineMain") : nullptr;
   if (!symbol) {
-    std::fprintf(stderr, "strata-engine: %s\nis torch still where this engine was built for it (%s)? run ./dev setup and "
-                 "./dev build\n", dlerror(), STRATA_DEFAULT_PYTHON);
+    std::fprintf(
+        stderr,
+        "strata-engine: %s\nis torch still where this engine was built for it (%s)? run ./dev setup and "
+        "./dev build\n",
+        dlerror(), STRATA_DEFAULT_PYTHON);
   }
   return reinterpret_cast<EngineMain>(symbol);
 }
@@ -95,7 +104,8 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "error (user): %s\n", wrong.c_str());
       return 2;
     }
-    std::printf("strata-engine %s: %s on %s\n", STRATA_VERSION, options.job.file.c_str(), options.job.device.c_str());
+    std::printf("strata-engine %s: %s on %s\n", STRATA_VERSION, options.job.file.c_str(),
+                options.job.device.c_str());
     std::fflush(stdout);
   }
   if (!CheckPython(options.python)) return 2;

@@ -48,12 +48,14 @@ Ending RunModelFile(TaskRun& run, const plan::Plan& plan, const std::string& sou
   const bool by_import = scan->has_main && plan.components[0].level != plan::Level::kKernel;
   if (by_import) {
     log.push_back({"prepare", "decision", "The source has its own __main__ block",
-                   absl::StrCat(run.source_name(), " does something of its own when run as a script, so its self-test "
+                   absl::StrCat(run.source_name(),
+                                " does something of its own when run as a script, so its self-test "
                                 "run_tests() is called by import instead"),
                    ""});
   }
   const std::string path = emit::ComponentPath(plan, 0);
-  const verify::FileVerdict verdict = verify::VerifyFile(run.context(), run.files().OutputPath(path), by_import);
+  const verify::FileVerdict verdict =
+      verify::VerifyFile(run.context(), run.files().OutputPath(path), by_import);
   const absl::Status written = run.files().WriteJson(
       absl::StrCat(".strata/tests/", plan.components[0].stem, ".json"),
       {{"file", path}, {"status", verdict.pass ? "PASS" : "FAIL"}, {"message", verdict.message}});

@@ -56,9 +56,11 @@ std::string WhyPublicScriptsCannotJudge(const plan::Plan& plan) {
     if (component.level == plan::Level::kKernel) continue;
     const std::vector<std::string> reasons =
         Reasons(plan, plan.nodes.at(static_cast<size_t>(component.nodes.at(0))));
-    if (!reasons.empty()) sentences.push_back(absl::StrCat(component.stem, ": ", absl::StrJoin(reasons, ", ")));
+    if (!reasons.empty())
+      sentences.push_back(absl::StrCat(component.stem, ": ", absl::StrJoin(reasons, ", ")));
   }
-  if (plan.components.at(0).level == plan::Level::kKernel) sentences.push_back("the model is one kernel, so there is no step");
+  if (plan.components.at(0).level == plan::Level::kKernel)
+    sentences.push_back("the model is one kernel, so there is no step");
   return absl::StrJoin(sentences, "; ");
 }
 

@@ -50,8 +50,10 @@ ordered_json JoinLogs(TaskRun& run, const ordered_json& jobs, const std::vector<
     }
   }
   for (const plan::LogEntry& entry : own) {
-    ordered_json json = {
-        {"step", entry.step}, {"type", entry.type}, {"title", entry.title}, {"description", entry.description}};
+    ordered_json json = {{"step", entry.step},
+                         {"type", entry.type},
+                         {"title", entry.title},
+                         {"description", entry.description}};
     if (!entry.resolution.empty()) json["resolution"] = entry.resolution;
     json["timestamp"] = timestamp;
     entries.push_back(std::move(json));
@@ -79,9 +81,10 @@ absl::Status WriteTree(TaskRun& run, bool pass, const std::string& timestamp) {
 }
 
 absl::Status WriteScripts(TaskRun& run) {
-  const std::pair<const char*, const char*> scripts[] = {{"scripts/verify_step.py", embedded::kVerifyStepPy},
-                                                         {"scripts/extract_ops.py", embedded::kExtractOpsPy},
-                                                         {"scripts/run_step_pipeline.py", embedded::kRunStepPipelinePy}};
+  const std::pair<const char*, const char*> scripts[] = {
+      {"scripts/verify_step.py", embedded::kVerifyStepPy},
+      {"scripts/extract_ops.py", embedded::kExtractOpsPy},
+      {"scripts/run_step_pipeline.py", embedded::kRunStepPipelinePy}};
   for (const auto& [path, text] : scripts) {
     if (absl::Status s = run.files().Write(path, text); !s.ok()) return s;
   }
@@ -97,7 +100,8 @@ Ending Publish(TaskRun& run) {
   const Summaries summaries = Summarize(run.files(), jobs, timestamp);
 
   for (const absl::Status& status :
-       {CopyFiles(run), run.files().WriteJson("decomposition_log.json", JoinLogs(run, jobs, OwnEntries(run), timestamp)),
+       {CopyFiles(run),
+        run.files().WriteJson("decomposition_log.json", JoinLogs(run, jobs, OwnEntries(run), timestamp)),
         run.files().WriteJson("verification/step_verification_summary.json", summaries.steps),
         run.files().WriteJson("verification/test_results.json", summaries.tests),
         WriteTree(run, summaries.pass, timestamp), WriteScripts(run)}) {

@@ -20,13 +20,14 @@ class Silent : public Reporter {
 };
 
 int Fail(const Failure& failure) {
-  std::fprintf(stderr, "%s:%d: error (%s): %s\n", failure.file.c_str(), failure.line, FailureName(failure.kind),
-               failure.message.c_str());
+  std::fprintf(stderr, "%s:%d: error (%s): %s\n", failure.file.c_str(), failure.line,
+               FailureName(failure.kind), failure.message.c_str());
   return failure.kind == FailureKind::kOurs ? 4 : 2;
 }
 
 // Prints what `show` makes of the captured program; its failure is the exit code's.
-int Show(host::Zygote& zygote, const LocalJob& job, const std::function<absl::StatusOr<std::string>(program::Program)>& show) {
+int Show(host::Zygote& zygote, const LocalJob& job,
+         const std::function<absl::StatusOr<std::string>(program::Program)>& show) {
   const std::string file = std::filesystem::absolute(job.file).string();
   const Task task{.kind = TaskKind::kPrepare,
                   .component = "",
@@ -50,7 +51,9 @@ int Show(host::Zygote& zygote, const LocalJob& job, const std::function<absl::St
 }  // namespace
 
 int ShowProgram(host::Zygote& zygote, const LocalJob& job) {
-  return Show(zygote, job, [](program::Program program) -> absl::StatusOr<std::string> { return program::Print(program); });
+  return Show(zygote, job, [](program::Program program) -> absl::StatusOr<std::string> {
+    return program::Print(program);
+  });
 }
 
 int ShowPlan(host::Zygote& zygote, const LocalJob& job) {

@@ -22,11 +22,13 @@ ordered_json StepEntry(const Workspace& files, const std::string& step) {
   const ordered_json verdict = ReadOrNull(files, absl::StrCat("steps/", step, "/verification_result.json"));
   const ordered_json coverage = ReadOrNull(files, absl::StrCat("steps/", step, "/coverage_report.json"));
   return {{"step_name", step},
-          {"verification_status", verdict.is_null() ? ordered_json("SKIPPED") : verdict.value("status", ordered_json("ERROR"))},
+          {"verification_status",
+           verdict.is_null() ? ordered_json("SKIPPED") : verdict.value("status", ordered_json("ERROR"))},
           {"coverage_pct", Get(coverage, "coverage", "coverage_pct")},
           {"max_diff", Get(verdict, "numerical_comparison", "max_diff_across_trials")},
           {"anticheat_status", Get(verdict, "anticheat", "status")},
-          {"coverage_status", coverage.is_null() ? ordered_json(nullptr) : coverage.value("status", ordered_json(nullptr))}};
+          {"coverage_status",
+           coverage.is_null() ? ordered_json(nullptr) : coverage.value("status", ordered_json(nullptr))}};
 }
 
 struct Tally {
@@ -52,9 +54,9 @@ ordered_json StepSummary(const Workspace& files, const ordered_json& components,
     }
     steps.push_back(std::move(entry));
   }
-  return {{"timestamp", timestamp},  {"decomp_dir", "."},         {"status", tally.all() ? "PASS" : "FAIL"},
+  return {{"timestamp", timestamp},     {"decomp_dir", "."},      {"status", tally.all() ? "PASS" : "FAIL"},
           {"total_steps", tally.total}, {"passed", tally.passed}, {"failed", tally.failed},
-          {"skipped", tally.skipped}, {"steps", steps}};
+          {"skipped", tally.skipped},   {"steps", steps}};
 }
 
 ordered_json TestSummary(const Workspace& files, const ordered_json& components, const std::string& timestamp,
@@ -77,14 +79,15 @@ ordered_json TestSummary(const Workspace& files, const ordered_json& components,
   }
   const ordered_json composition = ReadOrNull(files, ".strata/composition.json");
   const bool has_composition = !composition.is_null();
-  ordered_json json = {{"timestamp", timestamp},
-                       {"total_components", tally.total},
-                       {"passed", tally.passed},
-                       {"failed", tally.failed},
-                       {"skipped", tally.skipped},
-                       {"composition_test", has_composition ? composition.value("status", "FAIL") : "SKIPPED"},
-                       {"max_difference", has_composition ? composition["max_difference"] : ordered_json(nullptr)},
-                       {"component_results", results}};
+  ordered_json json = {
+      {"timestamp", timestamp},
+      {"total_components", tally.total},
+      {"passed", tally.passed},
+      {"failed", tally.failed},
+      {"skipped", tally.skipped},
+      {"composition_test", has_composition ? composition.value("status", "FAIL") : "SKIPPED"},
+      {"max_difference", has_composition ? composition["max_difference"] : ordered_json(nullptr)},
+      {"component_results", results}};
   if (has_composition) json["composition"] = composition.value("details", ordered_json::object());
   return json;
 }

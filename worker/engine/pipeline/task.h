@@ -59,7 +59,7 @@ struct Outcome {
   Ending failure;
   std::vector<std::string> files;  // written below output_dir, relative, sorted
   double seconds = 0;
-  int64_t peak_memory_bytes = 0;   // of the largest runner
+  int64_t peak_memory_bytes = 0;  // of the largest runner
 };
 
 // Never throws. Writes nothing outside output_dir and a scratch folder of its own.

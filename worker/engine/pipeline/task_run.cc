@@ -33,8 +33,9 @@ std::string LimitMessage(const host::RunOutcome& outcome, const std::string& run
 std::string Sentence(const host::RunOutcome& outcome, const std::string& running) {
   const std::string where = WhatHeDid(outcome.stage);
   if (outcome.status == RunStatus::kExited) {
-    const std::string how = outcome.signal != 0 ? absl::StrCat("was ended by signal ", outcome.signal)
-                                                : absl::StrCat("ended its process with exit code ", outcome.exit_code);
+    const std::string how = outcome.signal != 0
+                                ? absl::StrCat("was ended by signal ", outcome.signal)
+                                : absl::StrCat("ended its process with exit code ", outcome.exit_code);
     const std::string detail = outcome.message.empty() ? "" : absl::StrCat(": ", outcome.message);
     return absl::StrCat(running, " ", how, " ", where, detail);
   }
@@ -47,7 +48,8 @@ std::string Sentence(const host::RunOutcome& outcome, const std::string& running
 }  // namespace
 
 const char* TaskName(TaskKind kind) {
-  static constexpr const char* kNames[] = {"prepare", "decompose", "verify", "compose", "coverage", "publish"};
+  static constexpr const char* kNames[] = {"prepare", "decompose", "verify",
+                                           "compose", "coverage",  "publish"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -69,7 +71,9 @@ class TaskRun::Meter : public host::Zygote {
                                          const host::Limits& limits) override {
     return zygote_.RunTrusted(work, limits);
   }
-  std::vector<std::pair<std::string, std::string>> Environment() const override { return zygote_.Environment(); }
+  std::vector<std::pair<std::string, std::string>> Environment() const override {
+    return zygote_.Environment();
+  }
   int64_t peak() const { return peak_; }
 
  private:
@@ -77,7 +81,8 @@ class TaskRun::Meter : public host::Zygote {
   int64_t peak_ = 0;
 };
 
-TaskRun::TaskRun(host::Zygote& zygote, verify::Findings& findings, const Task& task, Reporter& reporter, std::string scratch_dir)
+TaskRun::TaskRun(host::Zygote& zygote, verify::Findings& findings, const Task& task, Reporter& reporter,
+                 std::string scratch_dir)
     : task_(task),
       reporter_(reporter),
       files_(task.input_dir, task.output_dir),
@@ -116,8 +121,10 @@ std::string TaskRun::ModelPath(const plan::Plan& plan) const {
 absl::Status TaskRun::WriteLog(const std::string& name, const std::vector<plan::LogEntry>& entries) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const plan::LogEntry& entry : entries) {
-    nlohmann::ordered_json json = {
-        {"step", entry.step}, {"type", entry.type}, {"title", entry.title}, {"description", entry.description}};
+    nlohmann::ordered_json json = {{"step", entry.step},
+                                   {"type", entry.type},
+                                   {"title", entry.title},
+                                   {"description", entry.description}};
     if (!entry.resolution.empty()) json["resolution"] = entry.resolution;
     list.push_back(std::move(json));
   }

@@ -16,7 +16,8 @@ namespace strata::pipeline {
 
 class TaskRun {
  public:
-  TaskRun(host::Zygote& zygote, verify::Findings& findings, const Task& task, Reporter& reporter, std::string scratch_dir);
+  TaskRun(host::Zygote& zygote, verify::Findings& findings, const Task& task, Reporter& reporter,
+          std::string scratch_dir);
 
   const Task& task() const { return task_; }
   Workspace& files() { return files_; }

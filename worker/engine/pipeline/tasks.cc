@@ -9,12 +9,18 @@ namespace {
 
 Ending Dispatch(TaskRun& run) {
   switch (run.task().kind) {
-    case TaskKind::kPrepare: return Prepare(run);
-    case TaskKind::kDecompose: return Decompose(run);
-    case TaskKind::kVerify: return Verify(run);
-    case TaskKind::kCompose: return Compose(run);
-    case TaskKind::kCoverage: return Coverage(run);
-    case TaskKind::kPublish: return Publish(run);
+    case TaskKind::kPrepare:
+      return Prepare(run);
+    case TaskKind::kDecompose:
+      return Decompose(run);
+    case TaskKind::kVerify:
+      return Verify(run);
+    case TaskKind::kCompose:
+      return Compose(run);
+    case TaskKind::kCoverage:
+      return Coverage(run);
+    case TaskKind::kPublish:
+      return Publish(run);
   }
   return Failure{.message = "unknown task"};
 }
@@ -24,7 +30,8 @@ Ending Guarded(TaskRun& run) {
   try {
     return Dispatch(run);
   } catch (const std::exception& e) {
-    return Failure{.message = absl::StrCat("task ", TaskName(run.task().kind), ": ", e.what(), "; this is a defect of strata")};
+    return Failure{.message = absl::StrCat("task ", TaskName(run.task().kind), ": ", e.what(),
+                                           "; this is a defect of strata")};
   }
 }
 

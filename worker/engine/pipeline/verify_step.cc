@@ -17,9 +17,9 @@ Ending RunChildrenAlone(TaskRun& run, const Plan& plan, const Component& compone
     const std::string& stem = plan.components[static_cast<size_t>(id)].stem;
     const std::string path = emit::ComponentPath(plan, id);
     const verify::FileVerdict verdict = verify::VerifyFile(run.context(), run.files().InputPath(path), false);
-    const absl::Status written =
-        run.files().WriteJson(absl::StrCat(".strata/tests/", stem, ".json"),
-                              {{"file", path}, {"status", verdict.pass ? "PASS" : "FAIL"}, {"message", verdict.message}});
+    const absl::Status written = run.files().WriteJson(
+        absl::StrCat(".strata/tests/", stem, ".json"),
+        {{"file", path}, {"status", verdict.pass ? "PASS" : "FAIL"}, {"message", verdict.message}});
     if (!written.ok()) return FromStatus(written);
     if (verdict.pass || first) continue;
     run.Report(verdict.outcome);
@@ -48,7 +48,8 @@ Failure NotPassed(TaskRun& run, const Component& component, const verify::StepVe
 std::string Summary(const Component& component, const verify::StepVerdict& verdict) {
   const auto& max = verdict.verification_result["numerical_comparison"]["max_diff_across_trials"];
   const auto& coverage = verdict.coverage_report["coverage"]["coverage_pct"];
-  return absl::StrFormat("%s: %s, max_diff %s, coverage %.1f %%", component.step_name, verdict.pass ? "PASS" : "FAIL",
+  return absl::StrFormat("%s: %s, max_diff %s, coverage %.1f %%", component.step_name,
+                         verdict.pass ? "PASS" : "FAIL",
                          max.is_number() ? absl::StrFormat("%g", max.get<double>()) : "none",
                          coverage.is_number() ? coverage.get<double>() : 0.0);
 }
@@ -63,7 +64,8 @@ Ending Verify(TaskRun& run) {
   const Component& component = plan->components[static_cast<size_t>(*id)];
   const std::string step = absl::StrCat("steps/", component.step_name);
 
-  verify::StepOptions options{.workloads = WorkloadCount(component), .is_submission = *id == 0, .child_workloads = {}};
+  verify::StepOptions options{
+      .workloads = WorkloadCount(component), .is_submission = *id == 0, .child_workloads = {}};
   for (const plan::ComponentId child : component.children) {
     const Component& c = plan->components[static_cast<size_t>(child)];
     options.child_workloads[c.stem] = WorkloadCount(c);
@@ -71,11 +73,14 @@ Ending Verify(TaskRun& run) {
   absl::StatusOr<verify::StepVerdict> verdict =
       verify::VerifyStep(run.context(), run.files().InputPath(step), options);
   if (!verdict.ok()) return FromStatus(verdict.status());
-  if (absl::Status s = run.files().WriteJson(step + "/verification_result.json", verdict->verification_result); !s.ok()) {
+  if (absl::Status s =
+          run.files().WriteJson(step + "/verification_result.json", verdict->verification_result);
+      !s.ok()) {
     return FromStatus(s);
   }
   if (!verdict->coverage_report.is_null()) {
-    if (absl::Status s = run.files().WriteJson(step + "/coverage_report.json", verdict->coverage_report); !s.ok()) {
+    if (absl::Status s = run.files().WriteJson(step + "/coverage_report.json", verdict->coverage_report);
+        !s.ok()) {
       return FromStatus(s);
     }
     run.Progress(Summary(component, *verdict));

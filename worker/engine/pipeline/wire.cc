@@ -29,7 +29,7 @@ class Channel {
   bool Send(const pb::Event& event) {
     const std::string body = event.SerializeAsString();
     std::string bytes;
-    for (uint64_t rest = body.size(); ; rest >>= 7) {
+    for (uint64_t rest = body.size();; rest >>= 7) {
       bytes.push_back(static_cast<char>(rest < 0x80 ? rest : (rest & 0x7f) | 0x80));
       if (rest < 0x80) break;
     }
@@ -129,13 +129,20 @@ pb::Event HelloEvent(const host::Zygote& zygote) {
 
 std::optional<TaskKind> KindOf(pb::TaskKind kind) {
   switch (kind) {
-    case pb::TASK_KIND_PREPARE: return TaskKind::kPrepare;
-    case pb::TASK_KIND_DECOMPOSE: return TaskKind::kDecompose;
-    case pb::TASK_KIND_VERIFY: return TaskKind::kVerify;
-    case pb::TASK_KIND_COMPOSE: return TaskKind::kCompose;
-    case pb::TASK_KIND_COVERAGE: return TaskKind::kCoverage;
-    case pb::TASK_KIND_PUBLISH: return TaskKind::kPublish;
-    default: return std::nullopt;
+    case pb::TASK_KIND_PREPARE:
+      return TaskKind::kPrepare;
+    case pb::TASK_KIND_DECOMPOSE:
+      return TaskKind::kDecompose;
+    case pb::TASK_KIND_VERIFY:
+      return TaskKind::kVerify;
+    case pb::TASK_KIND_COMPOSE:
+      return TaskKind::kCompose;
+    case pb::TASK_KIND_COVERAGE:
+      return TaskKind::kCoverage;
+    case pb::TASK_KIND_PUBLISH:
+      return TaskKind::kPublish;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -157,10 +164,14 @@ Task ToTask(const pb::Task& task, TaskKind kind) {
 
 pb::FailureKind ToProto(FailureKind kind) {
   switch (kind) {
-    case FailureKind::kUser: return pb::FAILURE_KIND_USER;
-    case FailureKind::kLimits: return pb::FAILURE_KIND_LIMITS;
-    case FailureKind::kGate: return pb::FAILURE_KIND_GATE;
-    case FailureKind::kOurs: return pb::FAILURE_KIND_OURS;
+    case FailureKind::kUser:
+      return pb::FAILURE_KIND_USER;
+    case FailureKind::kLimits:
+      return pb::FAILURE_KIND_LIMITS;
+    case FailureKind::kGate:
+      return pb::FAILURE_KIND_GATE;
+    case FailureKind::kOurs:
+      return pb::FAILURE_KIND_OURS;
   }
   return pb::FAILURE_KIND_OURS;
 }
@@ -172,7 +183,8 @@ pb::Event FinishedEvent(const std::string& task_id, const Outcome& outcome) {
   finished.set_status(pb::TASK_STATUS_PASSED);
   if (outcome.failure) {
     const Failure& failure = *outcome.failure;
-    finished.set_status(failure.kind == FailureKind::kGate ? pb::TASK_STATUS_GATE_FAILED : pb::TASK_STATUS_FAILED);
+    finished.set_status(failure.kind == FailureKind::kGate ? pb::TASK_STATUS_GATE_FAILED
+                                                           : pb::TASK_STATUS_FAILED);
     pb::Failure& out = *finished.mutable_failure();
     out.set_kind(ToProto(failure.kind));
     out.set_message(ValidUtf8(failure.message));
@@ -192,13 +204,15 @@ std::string CheckTask(const pb::Task& task) {
   namespace fs = std::filesystem;
   if (!KindOf(task.kind())) return absl::StrCat("unknown task kind ", static_cast<int>(task.kind()));
   for (const std::string& dir : {task.input_dir(), task.output_dir()}) {
-    if (!fs::path(dir).is_absolute() || !fs::is_directory(dir)) return absl::StrCat("'", dir, "' is no absolute folder");
+    if (!fs::path(dir).is_absolute() || !fs::is_directory(dir))
+      return absl::StrCat("'", dir, "' is no absolute folder");
   }
   return "";
 }
 
 Outcome RunOne(host::Zygote& zygote, verify::Findings& findings, const pb::Task& task, Channel& channel) {
-  if (const std::string wrong = CheckTask(task); !wrong.empty()) return {.failure = Failure{.message = wrong}};
+  if (const std::string wrong = CheckTask(task); !wrong.empty())
+    return {.failure = Failure{.message = wrong}};
   WireReporter reporter(channel, task.task_id());
   return RunTask(zygote, findings, ToTask(task, *KindOf(task.kind())), reporter);
 }
@@ -214,11 +228,13 @@ int Serve(host::Zygote& zygote, int fd) {
   while (true) {
     pb::Request request;
     switch (channel.Receive(request)) {
-      case Channel::Read::kEnd: return 0;
+      case Channel::Read::kEnd:
+        return 0;
       case Channel::Read::kBroken:
         std::fprintf(stderr, "strata-engine: the peer on descriptor %d sent no valid request\n", fd);
         return 1;
-      case Channel::Read::kMessage: break;
+      case Channel::Read::kMessage:
+        break;
     }
     if (request.kind_case() == pb::Request::kShutdown) return 0;
     if (request.kind_case() != pb::Request::kTask) return 1;

@@ -23,11 +23,15 @@ bool IsBelow(std::string_view path) {
 std::string Workspace::InputPath(std::string_view path) const { return JoinPath(input_dir_, path); }
 std::string Workspace::OutputPath(std::string_view path) const { return JoinPath(output_dir_, path); }
 
-bool Workspace::Has(std::string_view path) const { return IsBelow(path) && fs::is_regular_file(InputPath(path)); }
+bool Workspace::Has(std::string_view path) const {
+  return IsBelow(path) && fs::is_regular_file(InputPath(path));
+}
 
 absl::StatusOr<std::string> Workspace::Read(std::string_view path) const {
-  if (!IsBelow(path)) return absl::InvalidArgumentError(absl::StrCat("'", std::string(path), "' is no relative path"));
-  if (!Has(path)) return absl::NotFoundError(absl::StrCat("the task's input has no file ", std::string(path)));
+  if (!IsBelow(path))
+    return absl::InvalidArgumentError(absl::StrCat("'", std::string(path), "' is no relative path"));
+  if (!Has(path))
+    return absl::NotFoundError(absl::StrCat("the task's input has no file ", std::string(path)));
   return ReadFile(InputPath(path));
 }
 
@@ -40,7 +44,8 @@ absl::StatusOr<nlohmann::ordered_json> Workspace::ReadJson(std::string_view path
 }
 
 absl::Status Workspace::Write(std::string_view path, std::string_view content) {
-  if (!IsBelow(path)) return absl::InternalError(absl::StrCat("'", std::string(path), "' is no relative path"));
+  if (!IsBelow(path))
+    return absl::InternalError(absl::StrCat("'", std::string(path), "' is no relative path"));
   written_.insert(std::string(path));
   const std::string target = OutputPath(path);
   if (absl::Status made = MakeDirs(DirName(target)); !made.ok()) return made;

@@ -238,7 +238,7 @@ class AttributeNamer {
   const program::Program& program_;
   std::vector<Node>& nodes_;
   std::set<program::InvocationId> alone_;  // dissolved modules that hold one child of the parent at hand
-  std::set<std::string> common_;  // operations that need more than their name in the parent at hand
+  std::set<std::string> common_;           // operations that need more than their name in the parent at hand
 };
 
 }  // namespace

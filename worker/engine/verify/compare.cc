@@ -17,14 +17,24 @@ using nlohmann::ordered_json;
 constexpr int64_t kChunk = int64_t{1} << 22;  // elements compared at once, in double
 
 // JSON has no NaN and no infinity.
-ordered_json Number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
+ordered_json Number(double value) {
+  return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr);
+}
 
 std::string DTypeName(const at::Tensor& tensor) {
   static const std::pair<at::ScalarType, const char*> kNames[] = {
-      {at::kDouble, "torch.float64"}, {at::kFloat, "torch.float32"},  {at::kHalf, "torch.float16"},
-      {at::kBFloat16, "torch.bfloat16"}, {at::kLong, "torch.int64"},  {at::kInt, "torch.int32"},
-      {at::kShort, "torch.int16"},    {at::kChar, "torch.int8"},      {at::kByte, "torch.uint8"},
-      {at::kBool, "torch.bool"},      {at::kComplexFloat, "torch.complex64"}, {at::kComplexDouble, "torch.complex128"},
+      {at::kDouble, "torch.float64"},
+      {at::kFloat, "torch.float32"},
+      {at::kHalf, "torch.float16"},
+      {at::kBFloat16, "torch.bfloat16"},
+      {at::kLong, "torch.int64"},
+      {at::kInt, "torch.int32"},
+      {at::kShort, "torch.int16"},
+      {at::kChar, "torch.int8"},
+      {at::kByte, "torch.uint8"},
+      {at::kBool, "torch.bool"},
+      {at::kComplexFloat, "torch.complex64"},
+      {at::kComplexDouble, "torch.complex128"},
   };
   for (const auto& [type, name] : kNames) {
     if (tensor.scalar_type() == type) return name;
@@ -48,7 +58,8 @@ void CompareChunk(const at::Tensor& a, const at::Tensor& b, const Tolerance& tol
   const at::Tensor close = a.eq(b).logical_or(difference.le(bound).logical_and(at::isfinite(a)));
   out.close &= close.all().item<bool>();
   const double max = difference.max().item<double>();
-  out.max = std::isnan(max) || std::isnan(out.max) ? std::numeric_limits<double>::quiet_NaN() : std::max(out.max, max);
+  out.max = std::isnan(max) || std::isnan(out.max) ? std::numeric_limits<double>::quiet_NaN()
+                                                   : std::max(out.max, max);
   out.sum += difference.sum().item<double>();
 }
 
@@ -56,7 +67,8 @@ bool SameBytes(const at::Tensor& a, const at::Tensor& b) {
   return std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0;
 }
 
-Difference CompareValues(const at::Tensor& original, const at::Tensor& refactored, const Tolerance& tolerance) {
+Difference CompareValues(const at::Tensor& original, const at::Tensor& refactored,
+                         const Tolerance& tolerance) {
   at::Tensor a = original.resolve_conj().resolve_neg().contiguous();
   at::Tensor b = refactored.resolve_conj().resolve_neg().contiguous();
   Difference out;
@@ -83,10 +95,16 @@ Difference CompareValues(const at::Tensor& original, const at::Tensor& refactore
 }
 
 ordered_json Mismatch(size_t index, const std::string& reason) {
-  return {{"output_idx", index}, {"max_diff", nullptr}, {"mean_diff", nullptr}, {"matches", false}, {"reason", reason}};
+  return {{"output_idx", index},
+          {"max_diff", nullptr},
+          {"mean_diff", nullptr},
+          {"matches", false},
+          {"reason", reason}};
 }
 
-std::string Shape(const at::Tensor& tensor) { return absl::StrCat("[", c10::Join(", ", tensor.sizes()), "]"); }
+std::string Shape(const at::Tensor& tensor) {
+  return absl::StrCat("[", c10::Join(", ", tensor.sizes()), "]");
+}
 
 // One output of both sides, as output_details has it; `bit_exact` and `max` go up to the trial.
 ordered_json CompareOutput(size_t index, const at::Tensor& original, const at::Tensor& refactored,
@@ -101,14 +119,13 @@ ordered_json CompareOutput(size_t index, const at::Tensor& original, const at::T
   const Difference difference = CompareValues(original, refactored, tolerance);
   bit_exact &= difference.bit_exact;
   max = std::isnan(max) || std::isnan(difference.max) ? nan : std::max(max, difference.max);
-  const double mean = difference.elements == 0 ? 0 : difference.sum / static_cast<double>(difference.elements);
+  const double mean =
+      difference.elements == 0 ? 0 : difference.sum / static_cast<double>(difference.elements);
   const bool inf_fails = difference.inf && !allow_inf;
-  ordered_json detail = {{"output_idx", index},
-                         {"shape", original.sizes().vec()},
-                         {"dtype", DTypeName(original)},
-                         {"max_diff", Number(difference.max)},
-                         {"mean_diff", Number(mean)},
-                         {"matches", difference.close && !difference.nan && !inf_fails}};
+  ordered_json detail = {
+      {"output_idx", index},          {"shape", original.sizes().vec()},
+      {"dtype", DTypeName(original)}, {"max_diff", Number(difference.max)},
+      {"mean_diff", Number(mean)},    {"matches", difference.close && !difference.nan && !inf_fails}};
   if (difference.nan) {
     detail["reason"] = "NaN in the output";
   } else if (inf_fails) {
@@ -137,7 +154,8 @@ std::string PairTensors(const json& a, const json& b, const std::string& where,
     return "";
   }
   if (kind == "literal" && a.value("value", "") != b.value("value", "")) {
-    return absl::StrCat(where, " is ", a.value("value", ""), " in the original and ", b.value("value", ""), " here");
+    return absl::StrCat(where, " is ", a.value("value", ""), " in the original and ", b.value("value", ""),
+                        " here");
   }
   if (a.value("keys", json::array()) != b.value("keys", json::array()) || ClassName(a) != ClassName(b)) {
     return absl::StrCat(where, " has other keys or another class than in the original");
@@ -145,7 +163,8 @@ std::string PairTensors(const json& a, const json& b, const std::string& where,
   const json& items = a.value("items", json::array());
   const json& others = b.value("items", json::array());
   if (items.size() != others.size()) {
-    return absl::StrCat(where, " has ", items.size(), " elements in the original and ", others.size(), " here");
+    return absl::StrCat(where, " has ", items.size(), " elements in the original and ", others.size(),
+                        " here");
   }
   for (size_t i = 0; i < items.size(); ++i) {
     std::string what = PairTensors(items[i], others[i], absl::StrCat(where, "[", i, "]"), pairs);
@@ -190,9 +209,11 @@ absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string
   for (size_t i = 0; i < pairs.size(); ++i) {
     const auto [left, right] = pairs[i];
     if (left >= a->tensors.size() || right >= b->tensors.size()) {
-      return absl::DataLossError(absl::StrCat(original, " or ", refactored, ": a tree names a tensor that is not there"));
+      return absl::DataLossError(
+          absl::StrCat(original, " or ", refactored, ": a tree names a tensor that is not there"));
     }
-    const Tolerance tolerance = i < request.tolerances.size() ? request.tolerances[i] : Loosest(request.tolerances);
+    const Tolerance tolerance =
+        i < request.tolerances.size() ? request.tolerances[i] : Loosest(request.tolerances);
     side.details.push_back(CompareOutput(i, a->tensors[left].second, b->tensors[right].second, tolerance,
                                          request.allow_inf, side.bit_exact, side.max));
     side.pass &= side.details.back()["matches"].get<bool>();
@@ -201,7 +222,8 @@ absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string
 }
 
 absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const CompareRequest& request) {
-  absl::StatusOr<Side> outputs = CompareFiles(files.original_outputs, files.refactored_outputs, {"output"}, request);
+  absl::StatusOr<Side> outputs =
+      CompareFiles(files.original_outputs, files.refactored_outputs, {"output"}, request);
   if (!outputs.ok()) return outputs.status();
   ordered_json trial = {{"trial", files.trial}, {"seed", files.seed}};
   if (files.workload != 0) trial["workload"] = files.workload;
@@ -215,7 +237,8 @@ absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const Compare
   // Most forwards change no input, and then there is nothing to say about it.
   CompareRequest inputs = request;
   inputs.allow_inf = true;
-  absl::StatusOr<Side> after = CompareFiles(files.original_after, files.refactored_after, {"args", "kwargs"}, inputs);
+  absl::StatusOr<Side> after =
+      CompareFiles(files.original_after, files.refactored_after, {"args", "kwargs"}, inputs);
   if (!after.ok()) return after.status();
   if (after->pass && after->bit_exact) return trial;
   trial["pass"] = pass && after->pass;
@@ -260,7 +283,8 @@ absl::StatusOr<std::string> CheckFinite(const std::string& outputs_path) {
       const char* what = at::isnan(tensor).any().item<bool>()   ? "NaN"
                          : at::isinf(tensor).any().item<bool>() ? "Inf"
                                                                 : nullptr;
-      if (what) return absl::StrCat("output ", i, " (", DTypeName(tensor), Shape(tensor), ") contains ", what);
+      if (what)
+        return absl::StrCat("output ", i, " (", DTypeName(tensor), Shape(tensor), ") contains ", what);
     }
   } catch (const std::exception& e) {
     return absl::DataLossError(absl::StrCat("reading outputs: ", e.what()));

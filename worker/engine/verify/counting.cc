@@ -25,8 +25,7 @@ void CollectTensors(const Tree& tree, std::vector<ValueId>& out) {
 // What later code can still see, while calls are walked backward.
 class LiveSet {
  public:
-  explicit LiveSet(const Program& program)
-      : program_(program), values_(program.values.size(), false) {
+  explicit LiveSet(const Program& program) : program_(program), values_(program.values.size(), false) {
     for (const program::Value& value : program.values) {
       // A write to what outlives the forward is seen by its caller.
       if (value.kind != program::ValueKind::kResult && value.kind != program::ValueKind::kConstant) {
@@ -46,9 +45,8 @@ class LiveSet {
     const auto live = [&](ValueId id) { return id >= 0 && values_[static_cast<size_t>(id)]; };
     if (std::any_of(call.results.begin(), call.results.end(), live)) return true;
     if (std::any_of(call.mutated_to.begin(), call.mutated_to.end(), live)) return true;
-    return std::any_of(call.mutated.begin(), call.mutated.end(), [&](ValueId id) {
-      return id >= 0 && storages_.contains(program_.value(id).storage);
-    });
+    return std::any_of(call.mutated.begin(), call.mutated.end(),
+                       [&](ValueId id) { return id >= 0 && storages_.contains(program_.value(id).storage); });
   }
 
  private:
@@ -57,9 +55,13 @@ class LiveSet {
   std::set<int32_t> storages_;
 };
 
-std::vector<std::pair<std::string, int64_t>> Sorted(const Counts& counts) { return {counts.begin(), counts.end()}; }
+std::vector<std::pair<std::string, int64_t>> Sorted(const Counts& counts) {
+  return {counts.begin(), counts.end()};
+}
 
-Counts AsMap(const std::vector<std::pair<std::string, int64_t>>& counts) { return {counts.begin(), counts.end()}; }
+Counts AsMap(const std::vector<std::pair<std::string, int64_t>>& counts) {
+  return {counts.begin(), counts.end()};
+}
 
 int64_t Get(const Counts& counts, const std::string& name) {
   const auto it = counts.find(name);
@@ -164,7 +166,8 @@ OperatorCounts CountOperators(const Program& program) {
   Counts counted, plumbing;
   const std::vector<bool> live = LiveCalls(program);
   for (const Call& call : program.calls) {
-    const bool counts = live[static_cast<size_t>(call.id)] && program::Classify(program, call) != OpClass::kPlumbing;
+    const bool counts =
+        live[static_cast<size_t>(call.id)] && program::Classify(program, call) != OpClass::kPlumbing;
     (counts ? counted : plumbing)[program::OperatorName(call.op)]++;
   }
   return {Sorted(counted), Sorted(plumbing)};
@@ -188,7 +191,8 @@ ordered_json CoverageJson(const CoverageInput& input, bool summary) {
   for (const auto& [name, count] : sides.decomposed) names.insert(name);
 
   int64_t total_original = 0, total_decomposed = 0, covered = 0;
-  ordered_json missing = ordered_json::array(), extra = ordered_json::array(), details = ordered_json::array();
+  ordered_json missing = ordered_json::array(), extra = ordered_json::array(),
+               details = ordered_json::array();
   for (const std::string& name : names) {
     const int64_t original = Get(sides.original, name), decomposed = Get(sides.decomposed, name);
     if (original == 0 && decomposed == 0) continue;

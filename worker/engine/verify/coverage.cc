@@ -46,12 +46,14 @@ absl::StatusOr<std::map<std::string, int64_t>> ComposedArithmetic(const Context&
 }
 
 // One kernel at each of its workloads, times the runs at that workload.
-absl::StatusOr<CoveringFile> CountKernel(const Context& context, const std::string& bundle_dir, const json& node) {
+absl::StatusOr<CoveringFile> CountKernel(const Context& context, const std::string& bundle_dir,
+                                         const json& node) {
   CoveringFile file{.path = node.at("path").get<std::string>(), .executed = {}};
   const json& workloads = node.at("workloads");
   for (size_t k = 0; k < workloads.size(); ++k) {
     const int64_t count = workloads[k].at("count").get<int64_t>();
-    absl::StatusOr<Counted> run = CountAlone(context, absl::StrCat(bundle_dir, "/", file.path), static_cast<int>(k));
+    absl::StatusOr<Counted> run =
+        CountAlone(context, absl::StrCat(bundle_dir, "/", file.path), static_cast<int>(k));
     if (!run.ok()) return run.status();
     if (run->outcome.status != host::RunStatus::kOk) return Stopped(file.path, run->outcome);
     for (const auto& [op, executions] : run->executed.counted) file.executed[op] += executions * count;

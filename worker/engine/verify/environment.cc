@@ -9,12 +9,9 @@ nlohmann::ordered_json EnvironmentJson(const Context& context) {
   }
   environment["device"] = context.device;
   // What host/ sets in every runner before user code is loaded.
-  environment["numeric"] = {{"threads", context.numeric.threads},
-                            {"tf32", false},
-                            {"cudnn_deterministic", true},
-                            {"cudnn_benchmark", false},
-                            {"cublas_workspace_config", ":4096:8"},
-                            {"mha_fastpath", false},
+  environment["numeric"] = {{"threads", context.numeric.threads},   {"tf32", false},
+                            {"cudnn_deterministic", true},          {"cudnn_benchmark", false},
+                            {"cublas_workspace_config", ":4096:8"}, {"mha_fastpath", false},
                             {"default_dtype", "torch.float32"}};
   environment["isolation"] = "process";
   environment["engine_version"] = STRATA_VERSION;

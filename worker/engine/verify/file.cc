@@ -26,7 +26,8 @@ std::string FailLine(const std::string& text) {
 }
 
 std::string WhatFailed(const host::RunOutcome& outcome) {
-  if (outcome.status != host::RunStatus::kOk && outcome.status != host::RunStatus::kExited) return Describe(outcome);
+  if (outcome.status != host::RunStatus::kOk && outcome.status != host::RunStatus::kExited)
+    return Describe(outcome);
   const std::string said = FailLine(outcome.stdout_text);
   if (!said.empty()) return said;
   if (outcome.signal != 0) return absl::StrCat("killed by signal ", outcome.signal);

@@ -21,7 +21,8 @@ absl::StatusOr<std::map<std::string, std::string>> ReadWeightMap(const std::stri
   const json parsed = json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object()) return absl::InvalidArgumentError(absl::StrCat(path, " is no JSON object"));
   for (const auto& [key, value] : parsed.items()) {
-    if (!value.is_string()) return absl::InvalidArgumentError(absl::StrCat(path, ": the value of ", key, " is no string"));
+    if (!value.is_string())
+      return absl::InvalidArgumentError(absl::StrCat(path, ": the value of ", key, " is no string"));
     map[key] = value.get<std::string>();
   }
   return map;
@@ -67,9 +68,10 @@ Runs RunBoth(const Context& context, const Claim& claim, const TempDir& scratch)
   request.weights_path = runs.original_dir + "/weights.bin";
   request.weight_map_path = claim.weight_map_path;
   for (const TrialFiles& trial : runs.trials) {
-    request.trials.push_back({.seed = trial.seed,
-                              .workload = trial.workload,
-                              .inputs_path = TrialFile(runs.original_dir, "inputs", trial.seed, trial.workload)});
+    request.trials.push_back(
+        {.seed = trial.seed,
+         .workload = trial.workload,
+         .inputs_path = TrialFile(runs.original_dir, "inputs", trial.seed, trial.workload)});
   }
   runs.refactored = context.zygote.Run(request, context.limits);
   return runs;
@@ -81,12 +83,19 @@ ordered_json Skeleton(const Context& context, const Claim& claim) {
                          {"original_file", claim.original_name},
                          {"refactored_file", claim.refactored_name},
                          {"status", "ERROR"}};
-  result["anticheat"] = {{"status", "ERROR"}, {"violations", none}, {"source_violations", none},
-                         {"parameter_violations", none}, {"executed_violations", none}};
-  result["weight_transfer"] = {{"status", "ERROR"}, {"mapped_count", 0}, {"unmapped_original", none},
-                               {"unmapped_refactored", none}, {"weight_map", ordered_json::object()}};
-  result["numerical_comparison"] = {{"status", "ERROR"}, {"rtol", nullptr}, {"atol", nullptr},
-                                    {"input_dtype", "none"}, {"num_trials", 0}, {"max_diff_across_trials", nullptr},
+  result["anticheat"] = {{"status", "ERROR"},
+                         {"violations", none},
+                         {"source_violations", none},
+                         {"parameter_violations", none},
+                         {"executed_violations", none}};
+  result["weight_transfer"] = {{"status", "ERROR"},
+                               {"mapped_count", 0},
+                               {"unmapped_original", none},
+                               {"unmapped_refactored", none},
+                               {"weight_map", ordered_json::object()}};
+  result["numerical_comparison"] = {{"status", "ERROR"},  {"rtol", nullptr},
+                                    {"atol", nullptr},    {"input_dtype", "none"},
+                                    {"num_trials", 0},    {"max_diff_across_trials", nullptr},
                                     {"bit_exact", false}, {"trials", none}};
   result["environment"] = EnvironmentJson(context);
   return result;
@@ -106,7 +115,7 @@ void FillAnticheat(const Judgement& judgement, const Claim& claim, const ordered
   const ChildScopes scopes(judgement.refactored, claim.children_dir);
   anticheat["source_violations"] = source;
   anticheat["parameter_violations"] = ParameterViolations(judgement.refactored, judgement.original, scopes,
-                                                           claim.nested_parents ? claim.refactored_file : "");
+                                                          claim.nested_parents ? claim.refactored_file : "");
   anticheat["executed_violations"] = ExecutedViolations(judgement.refactored, scopes);
   ordered_json all = ordered_json::array();
   for (const char* kind : {"source_violations", "parameter_violations", "executed_violations"}) {
@@ -145,8 +154,8 @@ std::string FirstReason(const ordered_json& result) {
     const ordered_json& first = anticheat["violations"][0];
     const std::string reason = first.value("reason", "");
     if (first.contains("operator")) {
-      return absl::StrCat(first.value("operator", ""), " at ", first.value("file", ""), ":", first.value("line", 0),
-                          ": ", reason);
+      return absl::StrCat(first.value("operator", ""), " at ", first.value("file", ""), ":",
+                          first.value("line", 0), ": ", reason);
     }
     for (const char* what : {"pattern", "parameter", "buffer", "module"}) {
       if (first.contains(what)) return absl::StrCat(first.value(what, ""), ": ", reason);
@@ -161,8 +170,9 @@ std::string FirstReason(const ordered_json& result) {
     for (const char* list : {"output_details", "inputs_after"}) {
       for (const ordered_json& detail : trial.value(list, ordered_json::array())) {
         if (detail.value("matches", true)) continue;
-        return absl::StrCat("seed ", trial["seed"].get<int64_t>(), ", ", list[0] == 'o' ? "output " : "input ",
-                            detail["output_idx"].get<int>(), ": ", detail.value("reason", "the numbers differ"));
+        return absl::StrCat("seed ", trial["seed"].get<int64_t>(), ", ",
+                            list[0] == 'o' ? "output " : "input ", detail["output_idx"].get<int>(), ": ",
+                            detail.value("reason", "the numbers differ"));
       }
     }
   }

@@ -15,10 +15,10 @@ struct Claim {
   std::string original_file, refactored_file;  // absolute
   std::string original_name, refactored_name;  // as the verdict names them
   std::string refactored_class = "RefactoredModel";
-  std::string children_dir;     // absolute: whose modules count as children
-  bool nested_parents = false;  // refactored_file may define further parents (a composition)
+  std::string children_dir;          // absolute: whose modules count as children
+  bool nested_parents = false;       // refactored_file may define further parents (a composition)
   std::vector<std::string> imports;  // modules that refactored_file may import beside torch and children
-  std::string weight_map_path;  // JSON object; "" where names are the same
+  std::string weight_map_path;       // JSON object; "" where names are the same
   int workloads = 1;
   Purpose purpose = Purpose::kStep;
   bool allow_inf = true;

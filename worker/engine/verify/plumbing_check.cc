@@ -90,7 +90,8 @@ ChildScopes::ChildScopes(const Program& program, const std::string& children_dir
   const fs::path folder = fs::path(children_dir).lexically_normal();
   for (const Module& module : program.modules) {
     const fs::path file = fs::path(module.file).lexically_normal();
-    is_child_[static_cast<size_t>(module.id)] = module.id != 0 && !module.file.empty() && file.parent_path() == folder;
+    is_child_[static_cast<size_t>(module.id)] =
+        module.id != 0 && !module.file.empty() && file.parent_path() == folder;
   }
   for (const program::Invocation& invocation : program.invocations) {
     const auto index = static_cast<size_t>(invocation.id);
@@ -110,17 +111,19 @@ ordered_json ExecutedViolations(const Program& refactored, const ChildScopes& sc
     if (program::Classify(refactored, call) == program::OpClass::kCompute) {
       violations.push_back(Violation(call, "a compute operator must be in a child"));
     } else if (ReadsParameter(refactored, call)) {
-      violations.push_back(Violation(call, "an operator that takes a parameter must be in the child that holds it"));
+      violations.push_back(
+          Violation(call, "an operator that takes a parameter must be in the child that holds it"));
     }
   }
   return violations;
 }
 
-ordered_json ParameterViolations(const Program& refactored, const Program& original, const ChildScopes& scopes,
-                                 const std::string& own_file) {
+ordered_json ParameterViolations(const Program& refactored, const Program& original,
+                                 const ChildScopes& scopes, const std::string& own_file) {
   const auto is_parent = [&](const Module& module) {
     return module.id == 0 || module.is_container ||
-           (!own_file.empty() && fs::path(module.file).lexically_normal() == fs::path(own_file).lexically_normal());
+           (!own_file.empty() &&
+            fs::path(module.file).lexically_normal() == fs::path(own_file).lexically_normal());
   };
   ordered_json violations = ordered_json::array();
   const std::vector<bool> below = BelowChildren(refactored, scopes);
@@ -132,12 +135,13 @@ ordered_json ParameterViolations(const Program& refactored, const Program& origi
                             {"reason", module.class_name + " is not imported from children/"}});
     }
     for (const auto& [name, value] : module.parameters) {
-      violations.push_back({{"parameter", Dotted(module, name)}, {"reason", "a parameter must belong to a child"}});
+      violations.push_back(
+          {{"parameter", Dotted(module, name)}, {"reason", "a parameter must belong to a child"}});
     }
     for (const auto& [name, value] : module.buffers) {
       if (value >= 0 && original_buffers.Take(refactored.value(value))) continue;
-      violations.push_back(
-          {{"buffer", Dotted(module, name)}, {"reason", "a buffer outside the children must be the original's own"}});
+      violations.push_back({{"buffer", Dotted(module, name)},
+                            {"reason", "a buffer outside the children must be the original's own"}});
     }
   }
   return violations;

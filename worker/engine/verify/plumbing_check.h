@@ -45,7 +45,8 @@ nlohmann::ordered_json ExecutedViolations(const program::Program& refactored, co
 // are not the original's own. [{parameter | buffer | module, reason}]
 // Modules whose class is defined in `own_file` are parents too, held to the same rules: a composition
 // nests them. "" where there may be one parent only.
-nlohmann::ordered_json ParameterViolations(const program::Program& refactored, const program::Program& original,
-                                           const ChildScopes& scopes, const std::string& own_file = "");
+nlohmann::ordered_json ParameterViolations(const program::Program& refactored,
+                                           const program::Program& original, const ChildScopes& scopes,
+                                           const std::string& own_file = "");
 
 }  // namespace strata::verify

@@ -12,16 +12,17 @@
 namespace strata::verify {
 
 struct SourceScan {
-  bool has_class = false;       // `class_name` is defined at the top level
-  bool has_main = false;        // it has an `if __name__ == …` block
-  std::string syntax_error;     // "" if it parses; then `line` says where
+  bool has_class = false;    // `class_name` is defined at the top level
+  bool has_main = false;     // it has an `if __name__ == …` block
+  std::string syntax_error;  // "" if it parses; then `line` says where
   int line = 0;
-  nlohmann::json uses;          // [{location, line, kind, name}]
+  nlohmann::json uses;  // [{location, line, kind, name}]
 };
 
 // `imports`: top-level modules that it may import beside torch, children and the standard library's basics.
-absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits, const std::string& text,
-                                      const std::string& class_name, const std::vector<std::string>& imports = {});
+absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits,
+                                      const std::string& text, const std::string& class_name,
+                                      const std::vector<std::string>& imports = {});
 
 // The uses that the plumbing table does not allow: [{pattern, line_number, location, reason}]. `text` is
 // what was scanned.

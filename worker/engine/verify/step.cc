@@ -51,8 +51,9 @@ struct StepCoverage {
 
 // original.py stands for the model, refactored.py for the composition, the children (× calls) for kernels.
 // A child that ran at shapes its own get_inputs() never draws covers nothing there.
-absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judgement, const std::string& step_dir,
-                                   const std::string& name, const StepOptions& options) {
+absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judgement,
+                                   const std::string& step_dir, const std::string& name,
+                                   const StepOptions& options) {
   const std::string children_dir = step_dir + "/children";
   const ChildScopes scopes(judgement.refactored, children_dir);
   StepCoverage coverage;
@@ -65,7 +66,8 @@ absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judg
   for (const std::string& stem : ChildStems(children_dir)) {
     const auto known = options.child_workloads.find(stem);
     const int workloads = known == options.child_workloads.end() ? 1 : known->second;
-    absl::StatusOr<ChildAlone> alone = RunAlone(context, absl::StrCat(children_dir, "/", stem, ".py"), workloads);
+    absl::StatusOr<ChildAlone> alone =
+        RunAlone(context, absl::StrCat(children_dir, "/", stem, ".py"), workloads);
     if (!alone.ok()) return alone.status();
     if (alone->failure.status != host::RunStatus::kOk) {
       coverage.failure = alone->failure;
@@ -76,11 +78,12 @@ absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judg
     for (const ChildScopes::ChildRun& run : scopes.runs()) {
       if (run.stem != stem) continue;
       file.runs++;
-      const std::string shapes =
-          ArgumentShapes(judgement.refactored, judgement.refactored.invocations[static_cast<size_t>(run.invocation)]);
+      const std::string shapes = ArgumentShapes(
+          judgement.refactored, judgement.refactored.invocations[static_cast<size_t>(run.invocation)]);
       const auto counts = alone->counted_at.find(shapes);
       if (counts == alone->counted_at.end()) {
-        coverage.unmatched = absl::StrCat(file.path, " runs at ", shapes, ", which its get_inputs() never draws");
+        coverage.unmatched =
+            absl::StrCat(file.path, " runs at ", shapes, ", which its get_inputs() never draws");
         continue;
       }
       for (const auto& [op, count] : counts->second) file.executed[op] += count;
@@ -105,16 +108,15 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
                                        const StepOptions& options) {
   const std::string name = "steps/" + fs::path(step_dir).lexically_normal().filename().string();
   const std::string map = step_dir + "/weight_map.json";
-  absl::StatusOr<Judgement> judgement =
-      Judge(context, {.original_file = step_dir + "/original.py",
-                      .refactored_file = step_dir + "/refactored.py",
-                      .original_name = name + "/original.py",
-                      .refactored_name = name + "/refactored.py",
-                      .children_dir = step_dir + "/children",
-                      .weight_map_path = fs::exists(map) ? map : "",
-                      .workloads = std::max(1, options.workloads),
-                      .purpose = Purpose::kStep,
-                      .allow_inf = !options.is_submission});
+  absl::StatusOr<Judgement> judgement = Judge(context, {.original_file = step_dir + "/original.py",
+                                                        .refactored_file = step_dir + "/refactored.py",
+                                                        .original_name = name + "/original.py",
+                                                        .refactored_name = name + "/refactored.py",
+                                                        .children_dir = step_dir + "/children",
+                                                        .weight_map_path = fs::exists(map) ? map : "",
+                                                        .workloads = std::max(1, options.workloads),
+                                                        .purpose = Purpose::kStep,
+                                                        .allow_inf = !options.is_submission});
   if (!judgement.ok()) return judgement.status();
 
   StepVerdict verdict;

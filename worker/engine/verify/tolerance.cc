@@ -33,7 +33,8 @@ bool HalfOnTheWay(const Program& program, ValueId output) {
     const program::Call& call = program.calls[i];
     bool on_the_way = false;
     for (const ValueId id : call.results) on_the_way |= id >= 0 && values.contains(id);
-    for (const ValueId id : call.mutated_to) on_the_way |= id >= 0 && storages.contains(program.value(id).storage);
+    for (const ValueId id : call.mutated_to)
+      on_the_way |= id >= 0 && storages.contains(program.value(id).storage);
     if (!on_the_way) continue;
     for (const ValueId id : call.results) half |= id >= 0 && IsHalf(program.value(id).type.dtype);
     for (const ValueId id : program::Reads(call)) {
@@ -60,7 +61,8 @@ std::string InputDType(const Program& original) {
   for (const program::Value& value : original.values) {
     if (value.kind != program::ValueKind::kInput) continue;
     const DType dtype = value.type.dtype;
-    const bool inexact = program::IsFloating(dtype) || dtype == DType::kComplex64 || dtype == DType::kComplex128;
+    const bool inexact =
+        program::IsFloating(dtype) || dtype == DType::kComplex64 || dtype == DType::kComplex128;
     if (inexact) return program::TorchName(dtype);
     if (first == "none") first = program::TorchName(dtype);
   }

@@ -37,8 +37,8 @@ struct StepVerdict {
 };
 
 struct StepOptions {
-  int workloads = 1;             // of the component, see host::Trial
-  bool is_submission = false;    // original.py is the submitted model: an Inf in its output fails
+  int workloads = 1;           // of the component, see host::Trial
+  bool is_submission = false;  // original.py is the submitted model: an Inf in its output fails
   // File stem of each child -> how many workloads its get_inputs() knows (1 where absent).
   std::map<std::string, int> child_workloads;
 };
@@ -77,7 +77,8 @@ absl::StatusOr<CompositionVerdict> VerifyComposition(const Context& context, con
 
 // coverage_summary.json. `tree`: decomposition_tree.json, for the kernels' workloads and counts.
 absl::StatusOr<nlohmann::ordered_json> CoverageSummary(const Context& context, const std::string& bundle_dir,
-                                                       const std::string& model_file, const nlohmann::json& tree);
+                                                       const std::string& model_file,
+                                                       const nlohmann::json& tree);
 
 // The `environment` of a verdict: {torch, python, device, numeric, isolation, engine_version}.
 nlohmann::ordered_json EnvironmentJson(const Context& context);

@@ -11,7 +11,8 @@ using program::Program;
 
 void AddKeys(const Program& program, const program::Module& module,
              const std::vector<std::pair<std::string, program::ValueId>>& own, bool buffers,
-             std::map<program::ValueId, std::vector<std::string>>& groups, std::vector<program::ValueId>& order) {
+             std::map<program::ValueId, std::vector<std::string>>& groups,
+             std::vector<program::ValueId>& order) {
   for (const auto& [name, value] : own) {
     if (value < 0 || (buffers && !program.value(value).persistent)) continue;
     std::vector<std::string>& keys = groups[value];
@@ -60,7 +61,8 @@ ordered_json WeightTransferJson(const Program& original, const Program& refactor
     if (!mapped) unmapped_original.push_back(group[0]);
   }
   for (const auto& group : StateDictKeys(refactored)) {
-    const bool mapped = std::any_of(group.begin(), group.end(), [&](const auto& key) { return reached.contains(key); });
+    const bool mapped =
+        std::any_of(group.begin(), group.end(), [&](const auto& key) { return reached.contains(key); });
     if (!mapped) unmapped_refactored.push_back(group[0]);
   }
   return {{"status", unmapped_refactored.empty() ? "OK" : "FAIL"},
