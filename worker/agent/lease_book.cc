@@ -8,9 +8,17 @@ namespace strata::agent {
 
 void LeaseBook::Add(const v1::Lease& lease) {
   absl::MutexLock lock(&mutex_);
-  if (stopped_ || entries_.contains(lease.lease_id())) return;
-  entries_[lease.lease_id()].lease = lease;
+  const auto [it, is_new] = entries_.try_emplace(lease.lease_id());
+  if (!is_new) return;
+  it->second.lease = lease;
+  if (stopped_) return HandBack(it->second);
   queue_.push_back(lease.lease_id());
+}
+
+void LeaseBook::HandBack(Entry& entry) {
+  v1::TaskResult& returned = entry.result.emplace();
+  returned.set_lease_id(entry.lease.lease_id());
+  returned.set_status(v1::RESULT_STATUS_RETURNED);
 }
 
 void LeaseBook::Revoke(const std::string& lease_id) {
@@ -132,11 +140,7 @@ LeaseBook::Outcome LeaseBook::Report(const v1::TaskResult& result, const std::fu
 void LeaseBook::Stop() {
   absl::MutexLock lock(&mutex_);
   stopped_ = true;
-  for (const std::string& id : queue_) {
-    v1::TaskResult& returned = entries_.at(id).result.emplace();
-    returned.set_lease_id(id);
-    returned.set_status(v1::RESULT_STATUS_RETURNED);
-  }
+  for (const std::string& id : queue_) HandBack(entries_.at(id));
   queue_.clear();
   for (auto& [id, entry] : entries_) {
     if (entry.cancel) entry.cancel();

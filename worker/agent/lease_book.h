@@ -26,7 +26,7 @@ namespace strata::agent {
 class LeaseBook {
  public:
   // ---- the session's side ----
-  // One that is already held is ignored (the server may repeat itself).
+  // One that is already held is ignored (the server may repeat itself). After Stop it gets a RETURNED result.
   void Add(const v1::Lease& lease);
   // Unknown ones are ignored. A running one is killed through its canceller.
   void Revoke(const std::string& lease_id);
@@ -48,14 +48,15 @@ class LeaseBook {
   enum class Outcome { kRecorded, kForgotten, kMissingBlobs, kStopped };
   // Blocks until the server has spoken about it. `wake` (the session) is told that a result waits. The
   // lease is gone afterwards, but for kMissingBlobs.
-  Outcome Report(const v1::TaskResult& result, const std::function<void()>& wake, std::vector<std::string>* missing);
+  Outcome Report(const v1::TaskResult& result, const std::function<void()>& wake,
+                 std::vector<std::string>* missing);
 
   // The lease was revoked: nothing more will be said about it.
   void Forget(const std::string& lease_id);
 
   // ---- shutdown ----
-  // Take gives nothing more, queued leases get a RETURNED result, running ones are killed. Report() goes
-  // on waiting until Abandon(), which ends every wait.
+  // Take gives nothing more, queued leases and new ones get a RETURNED result, running ones are killed.
+  // Report() goes on waiting until Abandon(), which ends every wait.
   void Stop();
   void Abandon();
   bool stopped() const;
@@ -71,6 +72,7 @@ class LeaseBook {
     bool waited_for = false;  // a slot stands in Report()
   };
 
+  void HandBack(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool AnswerCame(const std::string& lease_id) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;

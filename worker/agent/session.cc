@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -83,8 +84,8 @@ bool Session::Connect() {
         answered = true;
         const auto heartbeat = std::chrono::seconds(std::max(1U, message.registered().heartbeat_seconds()));
         spdlog::info("registered server_version={} heartbeat_s={} lease_s={} held={}",
-                     message.registered().server_version(), heartbeat.count(), message.registered().lease_seconds(),
-                     hello.register_().lease_ids_size());
+                     message.registered().server_version(), heartbeat.count(),
+                     message.registered().lease_seconds(), hello.register_().lease_ids_size());
         {
           absl::MutexLock lock(&mutex_);
           connected_ = true;
@@ -119,9 +120,11 @@ void Session::Handle(const v1::ServerMessage& message) {
       spdlog::info("lease received lease={} decomposition={} task={} attempt={}", message.lease().lease_id(),
                    message.lease().decomposition_id(), message.lease().task_id(), message.lease().attempt());
       book_->Add(message.lease());
+      if (book_->stopped()) Wake();
       break;
     case v1::ServerMessage::kRevoke:
-      spdlog::info("lease revoked lease={} reason=\"{}\"", message.revoke().lease_id(), message.revoke().reason());
+      spdlog::info("lease revoked lease={} reason=\"{}\"", message.revoke().lease_id(),
+                   message.revoke().reason());
       book_->Revoke(message.revoke().lease_id());
       break;
     case v1::ServerMessage::kAck:
@@ -144,32 +147,42 @@ void Session::Write(Stream* stream, std::chrono::seconds heartbeat) {
   // A new connection repeats every result without an ack; later a result is repeated when its ack is late.
   Clock::time_point repeat_before = Clock::now();
   Clock::time_point next_heartbeat = Clock::now();
-  std::deque<v1::WorkerMessage> messages;
+  bool said_draining = false;
   do {
-    for (const v1::WorkerMessage& message : messages) {
+    // Taken first: what a task printed is then in the outbox, and has to arrive before its result.
+    std::vector<v1::TaskResult> results = book_->Unacknowledged(repeat_before);
+    for (const v1::WorkerMessage& message : TakeOutbox()) {
       if (!stream->Write(message)) return;
     }
-    messages.clear();
-    for (v1::TaskResult& result : book_->Unacknowledged(repeat_before)) {
+    repeat_before = std::max(repeat_before, Clock::now() - 2 * heartbeat);
+    // Before the results as well: a task that is handed back must not come right back.
+    const v1::WorkerMessage beat = MakeHeartbeat();
+    if (Clock::now() >= next_heartbeat || beat.heartbeat().draining() != said_draining) {
+      if (!stream->Write(beat)) return;
+      said_draining = beat.heartbeat().draining();
+      next_heartbeat = Clock::now() + heartbeat;
+    }
+    for (v1::TaskResult& result : results) {
       v1::WorkerMessage message;
       *message.mutable_result() = std::move(result);
       if (!stream->Write(message)) return;
     }
-    repeat_before = std::max(repeat_before, Clock::now() - 2 * heartbeat);
-    if (Clock::now() >= next_heartbeat) {
-      if (!stream->Write(MakeHeartbeat())) return;
-      next_heartbeat = Clock::now() + heartbeat;
-    }
-  } while (Await(next_heartbeat, &messages));
+  } while (Await(next_heartbeat));
 }
 
-bool Session::Await(Clock::time_point until, std::deque<v1::WorkerMessage>* messages) {
+std::deque<v1::WorkerMessage> Session::TakeOutbox() {
   absl::MutexLock lock(&mutex_);
-  const auto work = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !connected_ || wake_ || !outbox_.empty(); };
+  outbox_bytes_ = 0;
+  return std::exchange(outbox_, {});
+}
+
+bool Session::Await(Clock::time_point until) {
+  absl::MutexLock lock(&mutex_);
+  const auto work = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return !connected_ || wake_ || !outbox_.empty();
+  };
   mutex_.AwaitWithTimeout(absl::Condition(&work), absl::FromChrono(until - Clock::now()));
   wake_ = false;
-  messages->swap(outbox_);
-  outbox_bytes_ = 0;
   return connected_;
 }
 

@@ -43,7 +43,8 @@ class Session {
   void Handle(const v1::ServerMessage& message);
   v1::WorkerMessage MakeHeartbeat() const;
   // Waits for work of the writer. False: the connection is over.
-  bool Await(Clock::time_point until, std::deque<v1::WorkerMessage>* messages);
+  bool Await(Clock::time_point until);
+  std::deque<v1::WorkerMessage> TakeOutbox();
 
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::Worker::Stub> stub_;

@@ -89,11 +89,13 @@ class Coordinator : public v1::Worker::Service {
   std::vector<v1::Heartbeat> heartbeats;
   std::vector<v1::TaskProgress> progress;
   std::string output;
+  std::vector<v1::WorkerMessage> said;  // all of the above and below, in order
   std::vector<v1::TaskResult> results;
   std::map<std::string, std::string> blobs;
   std::map<std::string, int> fetched;             // GetBlob calls by digest
   std::map<std::string, v1::AckOutcome> answers;  // by lease; RECORDED where absent
   bool acknowledge = true;
+  bool deaf = false;  // reads no further message
   bool corrupt_blobs = false;
   bool forget_after_question = false;  // once: FindMissingBlobs says "all here", and then all is lost
 
@@ -111,7 +113,7 @@ class Coordinator : public v1::Worker::Service {
     stream->Write(registered);
     bool over = false;
     std::thread speaker([&] { Speak(context, stream, &over); });
-    while (stream->Read(&message)) Note(message);
+    while (AwaitHearing(), stream->Read(&message)) Note(message);
     {
       absl::MutexLock lock(&mutex);
       over = true;
@@ -162,8 +164,8 @@ class Coordinator : public v1::Worker::Service {
   }
 
  private:
-  void Speak(grpc::ServerContext* context, grpc::ServerReaderWriter<v1::ServerMessage, v1::WorkerMessage>* stream,
-             const bool* over) {
+  void Speak(grpc::ServerContext* context,
+             grpc::ServerReaderWriter<v1::ServerMessage, v1::WorkerMessage>* stream, const bool* over) {
     for (;;) {
       v1::ServerMessage message;
       {
@@ -179,8 +181,15 @@ class Coordinator : public v1::Worker::Service {
     context->TryCancel();
   }
 
+  void AwaitHearing() {
+    absl::MutexLock lock(&mutex);
+    const auto hears = [&] { return !deaf || dying_; };
+    mutex.Await(absl::Condition(&hears));
+  }
+
   void Note(const v1::WorkerMessage& message) {
     absl::MutexLock lock(&mutex);
+    said.push_back(message);
     if (message.has_heartbeat()) heartbeats.push_back(message.heartbeat());
     if (message.has_progress()) progress.push_back(message.progress());
     if (message.has_output()) output += message.output().data();

@@ -8,6 +8,7 @@
 //   garbage       breaks the wire
 //   sleep:N       N seconds, then PASSED
 //   print:N       N bytes on stdout, then PASSED
+//   chatter:N     N output events of 1000 bytes, then PASSED
 // Arguments after `serve --wire-fd 3`: --fail-start, --no-hello.
 #include <signal.h>
 #include <unistd.h>
@@ -44,7 +45,8 @@ void Finish(const wire::Task& task, wire::TaskStatus status) {
     finished->add_files("result.txt");
   } else {
     auto* failure = finished->mutable_failure();
-    failure->set_kind(status == wire::TASK_STATUS_GATE_FAILED ? wire::FAILURE_KIND_GATE : wire::FAILURE_KIND_USER);
+    failure->set_kind(status == wire::TASK_STATUS_GATE_FAILED ? wire::FAILURE_KIND_GATE
+                                                              : wire::FAILURE_KIND_USER);
     failure->set_message("the fake engine was told to say so");
     failure->set_file("model.py");
     failure->set_line(7);
@@ -84,8 +86,16 @@ void Do(const wire::Task& task) {
   if (order.starts_with("sleep:")) sleep(atoi(order.c_str() + 6));
   if (order.starts_with("print:")) {
     const std::string line(1000, 'x');
-    for (long left = atol(order.c_str() + 6); left > 0; left -= 1000) fwrite(line.data(), 1, line.size(), stdout);
+    for (long left = atol(order.c_str() + 6); left > 0; left -= 1000)
+      fwrite(line.data(), 1, line.size(), stdout);
     fflush(stdout);
+  }
+  if (order.starts_with("chatter:")) {
+    wire::Event event;
+    event.set_task_id(task.task_id());
+    event.mutable_output()->set_stream(wire::Output::STDOUT);
+    event.mutable_output()->set_data(std::string(1000, 'x'));
+    for (int left = atoi(order.c_str() + 8); left > 0; --left) Send(event);
   }
   Finish(task, wire::TASK_STATUS_PASSED);
 }
@@ -103,5 +113,6 @@ int main(int argc, char** argv) {
   }
   strata::testing::SayHello();
   strata::agent::FrameReader frames;
-  for (wire::Request request; strata::testing::Receive(frames, &request) && request.has_task();) Do(request.task());
+  for (wire::Request request; strata::testing::Receive(frames, &request) && request.has_task();)
+    Do(request.task());
 }

@@ -23,8 +23,17 @@ class WorkerTest : public ::testing::Test {
 
   void StartWorker(int slots = 1) {
     SubprocessOptions options;
-    options.argv = {STRATA_WORKER, "--server",     server_.address(),    "--slots",      std::to_string(slots), "--engine",
-                    FAKE_ENGINE,   "--cache-dir", JoinPath(dir_.path(), "cache"), "--name", "under test"};
+    options.argv = {STRATA_WORKER,
+                    "--server",
+                    server_.address(),
+                    "--slots",
+                    std::to_string(slots),
+                    "--engine",
+                    FAKE_ENGINE,
+                    "--cache-dir",
+                    JoinPath(dir_.path(), "cache"),
+                    "--name",
+                    "under test"};
     auto worker = Subprocess::Start(options);
     ASSERT_TRUE(worker.ok()) << worker.status();
     worker_ = *std::move(worker);
@@ -53,6 +62,11 @@ class WorkerTest : public ::testing::Test {
   }
   bool AwaitProgress(size_t count) {
     return server_.Await([&] { return server_.progress.size() >= count; });
+  }
+
+  void Set(bool Coordinator::*flag, bool value) {
+    absl::MutexLock lock(&server_.mutex);
+    server_.*flag = value;
   }
 
   TempDir dir_;
@@ -163,7 +177,8 @@ TEST_F(WorkerTest, ARevokedTaskIsKilledAndTheSlotIsFree) {
 TEST_F(WorkerTest, ARevokedLeaseIsNoLongerNamedInHeartbeats) {
   StartWorker();
   server_.Give(Lease("l1", "hang"));
-  ASSERT_TRUE(server_.Await([&] { return !server_.heartbeats.empty() && server_.heartbeats.back().lease_ids_size() == 1; }));
+  ASSERT_TRUE(server_.Await(
+      [&] { return !server_.heartbeats.empty() && server_.heartbeats.back().lease_ids_size() == 1; }));
   server_.Revoke("l1");
   EXPECT_TRUE(server_.Await([&] { return server_.heartbeats.back().lease_ids_size() == 0; }));
 }
@@ -193,7 +208,8 @@ TEST_F(WorkerTest, AResultWithoutAckIsRepeatedUntilItsAckAndNotAfter) {
     absl::MutexLock lock(&server_.mutex);
     server_.acknowledge = true;
   }
-  ASSERT_TRUE(server_.Await([&] { return !server_.heartbeats.empty() && server_.heartbeats.back().lease_ids_size() == 0; }));
+  ASSERT_TRUE(server_.Await(
+      [&] { return !server_.heartbeats.empty() && server_.heartbeats.back().lease_ids_size() == 0; }));
   server_.Give(Lease("l2", "pass"));
   EXPECT_EQ(AwaitResult("l2").status(), v1::RESULT_STATUS_PASSED);
 }
@@ -233,11 +249,59 @@ TEST_F(WorkerTest, OnSigtermItHandsBackWhatRunsAndLeavesNothingBehind) {
   EXPECT_TRUE(std::filesystem::is_empty(JoinPath(dir_.path(), "cache/work")));
 }
 
+TEST_F(WorkerTest, AllOutputArrivesBeforeTheResult) {
+  StartWorker();
+  Set(&Coordinator::deaf, true);  // so that the stream is blocked while the task prints and ends
+  server_.Give(Lease("l1", "chatter:3000"));
+  ASSERT_TRUE(server_.Await([&] { return server_.blobs.contains(Sha256Hex("chatter:3000")); }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  Set(&Coordinator::deaf, false);
+  AwaitResult("l1");
+  absl::MutexLock lock(&server_.mutex);
+  size_t bytes = 0;
+  for (const auto& message : server_.said) {
+    if (message.has_result()) break;
+    if (message.has_output() && message.output().stream() == v1::STREAM_STDOUT)
+      bytes += message.output().data().size();
+  }
+  EXPECT_EQ(bytes, 3000000u);
+}
+
+TEST_F(WorkerTest, SaysThatItDrainsBeforeItHandsTasksBack) {
+  StartWorker();
+  server_.Give(Lease("l1", "hang"));
+  server_.Give(Lease("l2", "pass"));
+  ASSERT_TRUE(AwaitProgress(1));
+  worker_->Signal(SIGTERM);
+  for (const char* id : {"l1", "l2"}) EXPECT_EQ(AwaitResult(id).status(), v1::RESULT_STATUS_RETURNED);
+  absl::MutexLock lock(&server_.mutex);
+  for (const auto& message : server_.said) {
+    if (message.heartbeat().draining()) break;
+    EXPECT_FALSE(message.has_result());
+  }
+}
+
+TEST_F(WorkerTest, ALeaseThatCrossesTheSigtermIsHandedBack) {
+  StartWorker();
+  server_.Give(Lease("l1", "hang"));
+  ASSERT_TRUE(AwaitProgress(1));
+  Set(&Coordinator::acknowledge, false);  // so that the agent stays
+  worker_->Signal(SIGTERM);
+  ASSERT_EQ(AwaitResult("l1").status(), v1::RESULT_STATUS_RETURNED);
+  server_.Give(Lease("l2", "pass"));
+  EXPECT_EQ(AwaitResult("l2").status(), v1::RESULT_STATUS_RETURNED);
+}
+
 TEST_F(WorkerTest, ASecondAgentOnTheSameCacheFolderIsRefused) {
   StartWorker();
   SubprocessOptions options;
-  options.argv = {STRATA_WORKER, "--server", server_.address(), "--engine", FAKE_ENGINE,
-                  "--cache-dir", JoinPath(dir_.path(), "cache")};
+  options.argv = {STRATA_WORKER,
+                  "--server",
+                  server_.address(),
+                  "--engine",
+                  FAKE_ENGINE,
+                  "--cache-dir",
+                  JoinPath(dir_.path(), "cache")};
   auto second = Subprocess::Start(options);
   ASSERT_TRUE(second.ok());
   EXPECT_EQ((*second)->Wait().code, 2);
@@ -245,8 +309,13 @@ TEST_F(WorkerTest, ASecondAgentOnTheSameCacheFolderIsRefused) {
 
 TEST_F(WorkerTest, WithoutAWorkingEngineItSaysSoAndEnds) {
   SubprocessOptions options;
-  options.argv = {STRATA_WORKER, "--server", server_.address(), "--engine", "/bin/false",
-                  "--cache-dir", JoinPath(dir_.path(), "cache")};
+  options.argv = {STRATA_WORKER,
+                  "--server",
+                  server_.address(),
+                  "--engine",
+                  "/bin/false",
+                  "--cache-dir",
+                  JoinPath(dir_.path(), "cache")};
   options.standard_error = SubprocessOptions::Stdio::kNull;
   auto worker = Subprocess::Start(options);
   ASSERT_TRUE(worker.ok());
