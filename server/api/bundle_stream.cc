@@ -79,7 +79,7 @@ class TarZst : public BundleStream {
  public:
   TarZst(const store::BlobStore& blobs, std::vector<v1::File> files)
       : walk_(blobs, std::move(files)), archive_(archive_write_new()) {
-    archive_write_set_format_pax_restricted(archive_);
+    archive_write_set_format_gnutar(archive_);  // takes names as bytes; pax converts them by the locale
     archive_write_add_filter_zstd(archive_);
     archive_write_set_bytes_per_block(archive_, 0);
     archive_write_open(archive_, this, nullptr, &TarZst::Take, nullptr);
@@ -128,7 +128,7 @@ class TarZst : public BundleStream {
     }
     in_file_ = true;
     archive_entry* entry = archive_entry_new();
-    archive_entry_set_pathname_utf8(entry, file->path().c_str());
+    archive_entry_set_pathname(entry, file->path().c_str());
     archive_entry_set_size(entry, static_cast<la_int64_t>(file->size_bytes()));
     archive_entry_set_filetype(entry, AE_IFREG);
     archive_entry_set_perm(entry, 0644);

@@ -144,6 +144,23 @@ TEST_F(Results, TarOfABundleIsTheSameTwice) {
   EXPECT_TRUE(std::filesystem::exists(out + "/steps/step_2_linear_relu_to_kernels/verification_result.json"));
 }
 
+TEST_F(Results, TarKeepsNamesOutsideAscii) {
+  const std::string name = "ünï" + std::string(120, 'x') + ".py";
+  const auto job = server_.Submit("r1", {}, name);
+  FakeWorker worker(server_, "w1");
+  server_.WaitForEnd(job.id());
+  auto request = Of<v1::DownloadBundleRequest>(job.id());
+  request.set_format(v1::BUNDLE_FORMAT_TAR_ZST);
+  grpc::Status status;
+  const std::string tar = Download(stub(), request, &status)[""];
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  const std::string path = server_.folder() + "/b.tar.zst";
+  std::ofstream(path, std::ios::binary) << tar;
+  const std::string out = server_.folder() + "/out";
+  ASSERT_EQ(std::system(("mkdir " + out + " && zstd -dqc " + path + " | tar -x -C " + out).c_str()), 0);
+  EXPECT_TRUE(std::filesystem::exists(out + "/source/" + name));
+}
+
 TEST_F(Results, WatchResumesAfterAnEventNumber) {
   const auto job = server_.Submit("r1");
   FakeWorker worker(server_, "w1");

@@ -69,11 +69,12 @@ std::string LiveServer::Upload(const std::string& content) {
 }
 
 v1::Decomposition LiveServer::Submit(const std::string& request_id,
-                                     const std::map<std::string, std::string>& labels) {
+                                     const std::map<std::string, std::string>& labels,
+                                     const std::string& path) {
   v1::CreateDecompositionRequest request;
   request.set_request_id(request_id);
   v1::File* file = request.mutable_source()->add_files();
-  file->set_path("mlp.py");
+  file->set_path(path);
   file->set_digest(Upload(kModelSource));
   for (const auto& [key, value] : labels) (*request.mutable_labels())[key] = value;
   v1::Decomposition decomposition;

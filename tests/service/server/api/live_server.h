@@ -35,9 +35,10 @@ class LiveServer {
 
   // Uploads, and expects it to succeed. Returns the digest.
   std::string Upload(const std::string& content);
-  // Submits kModelSource as mlp.py.
+  // Submits kModelSource.
   v1::Decomposition Submit(const std::string& request_id,
-                           const std::map<std::string, std::string>& labels = {});
+                           const std::map<std::string, std::string>& labels = {},
+                           const std::string& path = "mlp.py");
   v1::Decomposition Get(const std::string& id);
   // Watches until the job ends.
   v1::Decomposition WaitForEnd(const std::string& id, std::vector<v1::Event>* events = nullptr);
