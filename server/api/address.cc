@@ -1,7 +1,9 @@
 #include "server/api/address.h"
 
 #include <arpa/inet.h>
+#include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -58,6 +60,21 @@ absl::Status CheckListenAddress(const std::string& address) {
                    " encryption yet: whoever reaches it runs code on its workers. Listen on unix:PATH or "
                    "127.0.0.1:PORT, and let"
                    " others in through ssh -L or a proxy that authenticates them"));
+}
+
+absl::Status CheckNobodyListens(const std::string& address) {
+  const std::string path = SocketPath(address);
+  if (path.empty()) return absl::OkStatus();
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int code = connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof(name));
+  const bool answers = code == 0 || errno == EAGAIN;  // its queue is full
+  close(fd);
+  if (!answers) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("another server listens on ", path, "; stop it, or name another socket with --listen"));
 }
 
 }  // namespace strata::api

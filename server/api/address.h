@@ -11,6 +11,9 @@ namespace strata::api {
 // sentence that says why and what to do.
 absl::Status CheckListenAddress(const std::string& address);
 
+// FailedPrecondition where a server answers on the Unix socket: listening would take it over in silence.
+absl::Status CheckNobodyListens(const std::string& address);
+
 // PATH of "unix:PATH", "" for another address.
 std::string SocketPath(const std::string& address);
 

@@ -58,7 +58,7 @@ int main(int argc, char** argv) {
   spdlog::set_level(spdlog::level::from_str(log_level));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
   setenv("GRPC_VERBOSITY", "ERROR", /*overwrite=*/0);
-  umask(077);  // submissions are nobody else's business
+  umask(077);  // submissions and the socket are nobody else's business
   const sigset_t signals = BlockSignals();
 
   strata::api::ServerOptions options;

@@ -1,8 +1,5 @@
 #include "server/api/server.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -56,6 +53,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   auto coordinator = Coordinator::Start(std::move(options.coordinator));
   if (!coordinator.ok()) return coordinator.status();
   parts->coordinator = *std::move(coordinator);
+  if (absl::Status status = CheckNobodyListens(options.listen); !status.ok()) return status;
   parts->executor = std::make_unique<Executor>(2);
   parts->strata_service = MakeStrataService(*parts->coordinator, *parts->executor);
   parts->worker_service = MakeWorkerService(*parts->coordinator);
@@ -68,9 +66,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(parts->strata_service.get());
   builder.RegisterService(parts->worker_service.get());
-  const mode_t before = umask(0177);  // the socket is for this user alone
   parts->server = builder.BuildAndStart();
-  umask(before);
   if (parts->server == nullptr || port == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", options.listen, ": the address is in use or not allowed"));
@@ -93,7 +89,6 @@ void Server::Stop(absl::Duration grace) {
   parts_->server->Wait();
   parts_->server.reset();
   parts_->executor.reset();
-  if (const std::string path = SocketPath(parts_->address); !path.empty()) unlink(path.c_str());
 }
 
 Server::~Server() { Stop(absl::ZeroDuration()); }

@@ -16,7 +16,8 @@ struct ServerOptions {
 
 class Server {
  public:
-  // Listens when it returns. InvalidArgument for an address that is not allowed.
+  // Listens when it returns; a Unix socket gets the mode that the process's umask leaves. InvalidArgument for
+  // an address that is not allowed, FailedPrecondition for a socket or data folder that another server has.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
   // As Stop.
   ~Server();

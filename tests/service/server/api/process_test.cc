@@ -38,6 +38,7 @@ class ServerProcess : public LiveServer {
     ASSERT_TRUE(health->Check(&context, {}, &reply).ok());
   }
   std::string address() const { return "unix:" + folder() + "/s"; }
+  void Terminate() { process_->Terminate(std::chrono::seconds(10)); }
   void Kill() {
     process_->Signal(SIGKILL);
     process_->Wait();
@@ -60,6 +61,29 @@ TEST(StrataServer, WrongUsageIsExitTwoWithASentence) {
   EXPECT_THAT(output, HasSubstr("would be reached from other machines"));
   EXPECT_EQ(RunShell(Program() + " --no-such-option", &output), 2);
   EXPECT_EQ(RunShell(Program() + " --version", &output), 0);
+}
+
+TEST(StrataServer, SocketIsPrivateAndNobodyTakesItOver) {
+  ServerProcess server;
+  ASSERT_NO_FATAL_FAILURE(server.Start());
+  const std::string socket = server.folder() + "/s";
+  using std::filesystem::perms;
+  EXPECT_EQ(std::filesystem::status(socket).permissions() & (perms::group_all | perms::others_all),
+            perms::none);
+  std::string output;
+  EXPECT_EQ(RunShell(absl::StrCat(Program(), " --listen ", server.address(), " --data-dir ", server.folder(),
+                                  "/other"),
+                     &output),
+            3);
+  EXPECT_THAT(output, HasSubstr("another server listens on " + socket));
+  output.clear();
+  EXPECT_EQ(RunShell(absl::StrCat(Program(), " --listen 127.0.0.1:0 --data-dir ", server.folder(), "/data"),
+                     &output),
+            3);
+  EXPECT_THAT(output, HasSubstr("another strata-server uses the data folder"));
+  EXPECT_EQ(server.Submit("r1").state(), v1::STATE_QUEUED) << "the first one is still there";
+  server.Terminate();
+  EXPECT_FALSE(std::filesystem::exists(socket));
 }
 
 TEST(StrataServer, SaysWhenItIsReadyAndEndsOnSigterm) {
