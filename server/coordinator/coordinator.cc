@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/error.h"
+#include "server/store/job_queries.h"
 #include "server/store/job_rows.h"
 #include "server/store/migrations.h"
 #include "server/store/result_rows.h"
@@ -43,7 +44,6 @@ absl::Status Coordinator::Open() {
   auto db = store::Database::OpenWriter(path);
   if (!db.ok()) return db.status();
   if (absl::Status status = store::Migrate(**db); !status.ok()) return status;
-  if (absl::Status status = RemoveLeftovers(**db); !status.ok()) return status;
   store::DisconnectAllWorkers(**db);
   if (absl::Status status = (*db)->TakeStatus(); !status.ok()) return status;
   Reload(**db);
@@ -55,10 +55,21 @@ absl::Status Coordinator::Open() {
   return absl::OkStatus();
 }
 
-absl::Status Coordinator::RemoveLeftovers(store::Database& db) {
-  const absl::Time before = options_.clock() - options_.keep_unused;
-  db.Script("BEGIN IMMEDIATE");
-  const store::Removed removed = store::DeleteUnused(db, before);
+void Coordinator::RemoveLater(Turn& turn, std::vector<std::string> digests) {
+  turn.after_commit.push_back([this, db = turn.db, digests = std::move(digests)] {
+    for (const std::string& digest : digests) {
+      // Work later in the same group may have stored the content anew.
+      if (!store::BlobSize(*db, digest)) blobs_->Remove(digest);
+    }
+  });
+}
+
+void Coordinator::RemoveLeftovers(Turn& turn) {
+  if (turn.now < next_cleaning_) return;
+  next_cleaning_ = turn.now + options_.cleaning;
+  store::Database& db = *turn.db;
+  const absl::Time before = turn.now - options_.keep_unused;
+  RemoveLater(turn, store::DeleteUnused(db, before).digests);
   std::vector<std::string> uploads;
   store::Rows rows = db.Query("SELECT digest FROM uploads WHERE started_us < ?", {before});
   while (rows.Next()) uploads.push_back(rows.Text(0));
@@ -66,12 +77,10 @@ absl::Status Coordinator::RemoveLeftovers(store::Database& db) {
   db.Run(
       "DELETE FROM workers WHERE last_seen_us < ? AND id NOT IN (SELECT last_worker FROM tasks WHERE state = "
       "3)",
-      {options_.clock() - options_.keep_workers});
-  db.Script("COMMIT");
-  if (absl::Status status = db.TakeStatus(); !status.ok()) return status;
-  for (const std::string& digest : removed.digests) blobs_->Remove(digest);
-  for (const std::string& digest : uploads) blobs_->DropUpload(digest);
-  return absl::OkStatus();
+      {turn.now - options_.keep_workers});
+  turn.after_commit.push_back([this, uploads = std::move(uploads)] {
+    for (const std::string& digest : uploads) blobs_->DropUpload(digest);
+  });
 }
 
 void Coordinator::Reload(store::Database& db) {
@@ -100,6 +109,7 @@ void Coordinator::TickLoop() {
     Write<Nothing>(
         [this](Turn& turn) {
           Apply(turn, jobs::Tick{});
+          RemoveLeftovers(turn);
           return Nothing{};
         },
         [](absl::StatusOr<Nothing>) {});

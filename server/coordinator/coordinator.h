@@ -51,7 +51,8 @@ class Coordinator {
     std::string data_dir;
     jobs::Config jobs;
     absl::Duration tick = absl::Seconds(1);
-    absl::Duration keep_unused = absl::Hours(24);       // contents that nothing refers to
+    absl::Duration cleaning = absl::Hours(1);      // pause between removals of what the next two speak of
+    absl::Duration keep_unused = absl::Hours(24);  // contents that nothing refers to
     absl::Duration keep_workers = absl::Hours(7 * 24);  // rows of those that were not heard of since
     std::function<absl::Time()> clock = absl::Now;
     // One line about what happened, for the operator. Called in the writer thread after the commit.
@@ -122,7 +123,6 @@ class Coordinator {
   explicit Coordinator(Options options) : options_(std::move(options)) {}
   absl::Status Open();
   absl::Status LockFolder();
-  absl::Status RemoveLeftovers(store::Database& db);
   void Reload(store::Database& db);
   void TickLoop();
   // What a caller hears when its group was rolled back: a defect, or try again.
@@ -130,6 +130,9 @@ class Coordinator {
 
   template <typename T>
   void Write(absl::AnyInvocable<absl::StatusOr<T>(Turn&)> work, Done<T> done);
+  // Files whose rows this turn deletes.
+  void RemoveLater(Turn& turn, std::vector<std::string> digests);
+  void RemoveLeftovers(Turn& turn);
   void Apply(Turn& turn, const jobs::Event& event, const Result* result = nullptr);
 
   void Do(Turn& turn, const Result* result, const jobs::SaveJob& effect);
@@ -166,6 +169,7 @@ class Coordinator {
   std::map<jobs::WorkerId, Link> links_;
   std::map<jobs::LeaseId, Printing> printing_;
   absl::Time last_now_ = absl::InfinitePast();
+  absl::Time next_cleaning_ = absl::InfinitePast();
 
   std::unique_ptr<store::Writer> writer_;
   absl::Notification stop_ticking_;

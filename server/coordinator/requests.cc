@@ -88,10 +88,8 @@ void Coordinator::Delete(v1::DeleteDecompositionRequest request, Done<v1::Delete
         v1::DeleteDecompositionResponse response;
         response.set_files_removed(static_cast<uint32_t>(removed.digests.size()));
         response.set_bytes_removed(static_cast<uint64_t>(removed.bytes));
-        turn.after_commit.push_back([this, id, digests = removed.digests] {
-          for (const std::string& digest : digests) blobs_->Remove(digest);
-          events_.Notify(id);
-        });
+        RemoveLater(turn, removed.digests);
+        turn.after_commit.push_back([this, id] { events_.Notify(id); });
         return response;
       },
       std::move(done));
@@ -115,6 +113,7 @@ void Coordinator::StartUpload(v1::StartUploadRequest request, Done<v1::Upload> d
         // All bytes, and yet not stored: the last step failed. They are few; the client sends them again.
         if (!stored && blobs_->UploadedBytes(request.digest()) >= request.size_bytes())
           blobs_->DropUpload(request.digest());
+        if (stored) db.Run("UPDATE blobs SET stored_us=? WHERE digest=?", {turn.now, request.digest()});
         upload.set_complete(stored.has_value());
         upload.set_committed_bytes(stored ? *stored : blobs_->UploadedBytes(request.digest()));
         if (!stored && !announced) {
