@@ -28,7 +28,7 @@ void On(Turn& turn, const Cancel& event) {
   Job& job = it->second;
   turn.Touch(job);
   job.cancel_requested = true;
-  turn.reason = event.reason;
+  job.cancel_reason = event.reason;
   for (Task& task : job.tasks) {
     if (task.lease) Revoke(turn, job, task, Revoked::kCanceled, "the decomposition was cancelled");
   }

@@ -199,7 +199,7 @@ std::vector<Effect> Finish(Turn& turn) {
     for (size_t index : turn.touched_tasks[id]) saves.push_back(SaveTask{id, job.tasks[index], index});
     if (job.state != before) {
       const auto failure = job.state == JobState::kFailed ? job.failure : std::nullopt;
-      turn.Do(AnnounceState{id, job.state, failure, turn.reason, CountTasks(job)});
+      turn.Do(AnnounceState{id, job.state, failure, job.cancel_reason, CountTasks(job)});
     }
   }
   for (const auto& [id, _] : turn.touched) {

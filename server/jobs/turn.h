@@ -15,7 +15,6 @@ struct Turn {
   State& state;
   absl::Time now;
   const Config& config;
-  std::string reason;  // of a cancel, for the announcement
 
   std::vector<Effect> effects;
   std::map<JobId, JobState> touched;                // with the state before; 0 for a new job

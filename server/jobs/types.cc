@@ -30,18 +30,21 @@ const Task* FindTask(const Job& job, const TaskId& id) { return FindTask(const_c
 Counts CountTasks(const Job& job) {
   Counts counts;
   counts.steps_known = job.tasks.size() > 1;
+  std::set<std::string> failed_components;
   for (const Task& task : job.tasks) {
     ++counts.tasks_total;
     if (IsFinal(task.state)) ++counts.tasks_done;
     if (task.state == TaskState::kRunning) ++counts.tasks_running;
-    const bool failed = task.state == TaskState::kGateFailed || task.state == TaskState::kFailed;
-    if (task.kind == TaskKind::kVerify) {
-      ++counts.steps_total;
-      if (task.state == TaskState::kPassed) ++counts.steps_done;
-    }
     // A step is lost with either of its two tasks.
-    if (failed && (task.kind == TaskKind::kVerify || task.kind == TaskKind::kDecompose))
+    if (task.kind != TaskKind::kVerify && task.kind != TaskKind::kDecompose) continue;
+    if (task.state == TaskState::kGateFailed || task.state == TaskState::kFailed) {
       ++counts.steps_failed;
+      failed_components.insert(task.component);
+    }
+    if (task.kind != TaskKind::kVerify) continue;
+    ++counts.steps_total;
+    if (task.state == TaskState::kPassed) ++counts.steps_done;
+    if (!IsFinal(task.state) && !failed_components.count(task.component)) ++counts.steps_left;
   }
   return counts;
 }

@@ -81,7 +81,8 @@ struct Job {
   JobState state = JobState::kQueued;
   std::optional<Failure> failure;  // the first; set while the rest of the job winds down
   bool cancel_requested = false;
-  bool has_bundle = false;  // publish passed
+  std::string cancel_reason;  // what the client said
+  bool has_bundle = false;    // publish passed
   absl::Time started_at = absl::InfinitePast();
   absl::Time ended_at = absl::InfinitePast();
   uint64_t turn = 0;        // place in the round robin; smallest is served next
@@ -128,9 +129,10 @@ const Task* FindTask(const Job& job, const TaskId& id);
 
 struct Counts {
   bool steps_known = false;
-  uint32_t steps_total = 0, steps_done = 0, steps_failed = 0;
+  uint32_t steps_total = 0, steps_done = 0, steps_failed = 0, steps_left = 0;
   uint32_t tasks_total = 0, tasks_done = 0, tasks_running = 0;
 };
+// REQUIRES: tasks in tree order.
 Counts CountTasks(const Job& job);
 
 const char* Name(TaskKind kind);  // "prepare"

@@ -19,7 +19,7 @@ constexpr char kColumns[] =
     "j.ended_us,"
     " j.updated_us, j.last_event, j.has_bundle, j.composition_status, j.composition_max_diff, "
     "j.composition_bit_exact,"
-    " j.n FROM jobs j JOIN models m ON m.id = j.model";
+    " j.n, j.cancel_reason FROM jobs j JOIN models m ON m.id = j.model";
 
 template <typename Message>
 void SetTime(Message* message, google::protobuf::Timestamp* (Message::*field)(), absl::Time time) {
@@ -47,6 +47,7 @@ v1::Decomposition FromRow(const Rows& row) {
   SetTime(&d, &v1::Decomposition::mutable_update_time, row.Time(16));
   d.set_last_event(static_cast<uint64_t>(row.Int(17)));
   d.set_has_bundle(row.Int(18) != 0);
+  d.set_cancel_reason(row.Text(23));
   if (!row.Text(19).empty()) {
     d.mutable_composition()->set_status(row.Text(19));
     d.mutable_composition()->set_max_difference(row.Real(20));
@@ -57,11 +58,12 @@ v1::Decomposition FromRow(const Rows& row) {
 
 void AddCountsAndLabels(Database& db, v1::Decomposition& d) {
   jobs::Job job;
-  Rows tasks = db.Query("SELECT kind, state FROM tasks WHERE job=?", {d.id()});
+  Rows tasks = db.Query("SELECT kind, state, component FROM tasks WHERE job=? ORDER BY ord", {d.id()});
   while (tasks.Next()) {
     jobs::Task& task = job.tasks.emplace_back();
     task.kind = tasks.Enum<jobs::TaskKind>(0);
     task.state = tasks.Enum<jobs::TaskState>(1);
+    task.component = tasks.Text(2);
   }
   *d.mutable_counts() = ToMessage(jobs::CountTasks(job));
   Rows labels = db.Query("SELECT key, value FROM labels WHERE job=?", {d.id()});
@@ -102,7 +104,7 @@ v1::Counts ToMessage(const jobs::Counts& counts) {
   message.set_steps_total(counts.steps_total);
   message.set_steps_done(counts.steps_done);
   message.set_steps_failed(counts.steps_failed);
-  message.set_steps_left(counts.steps_total - counts.steps_done - counts.steps_failed);
+  message.set_steps_left(counts.steps_left);
   message.set_tasks_total(counts.tasks_total);
   message.set_tasks_done(counts.tasks_done);
   message.set_tasks_running(counts.tasks_running);

@@ -52,11 +52,12 @@ void InsertJob(Database& db, const std::string& id, const v1::CreateDecompositio
 void Save(Database& db, const jobs::SaveJob& save, absl::Time now) {
   const jobs::Job& job = save.job;
   db.Run(
-      "UPDATE jobs SET state=?, resolved_device=?, cancel_requested=?, has_bundle=?, failure_json=?, "
+      "UPDATE jobs SET state=?, resolved_device=?, cancel_requested=?, cancel_reason=?, has_bundle=?, "
+      "failure_json=?, "
       "started_us=?,"
       " ended_us=?, updated_us=? WHERE id=?",
-      {job.state, job.resolved_device, job.cancel_requested, job.has_bundle, FailureColumn(job.failure),
-       job.started_at, job.ended_at, now, job.id});
+      {job.state, job.resolved_device, job.cancel_requested, job.cancel_reason, job.has_bundle,
+       FailureColumn(job.failure), job.started_at, job.ended_at, now, job.id});
 }
 
 void Save(Database& db, const jobs::SaveTask& save) {
@@ -168,8 +169,8 @@ jobs::Task TaskFromRow(const jobs::JobId& job, const Rows& row) {
 std::vector<jobs::Job> LoadLiveJobs(Database& db) {
   std::vector<jobs::Job> jobs;
   Rows rows = db.Query(
-      "SELECT id, device, resolved_device, state, failure_json, cancel_requested, has_bundle, started_us "
-      "FROM jobs"
+      "SELECT id, device, resolved_device, state, failure_json, cancel_requested, has_bundle, started_us, "
+      "cancel_reason FROM jobs"
       " WHERE state IN (1, 2, 3) ORDER BY n");
   while (rows.Next()) {
     jobs::Job job;
@@ -181,6 +182,7 @@ std::vector<jobs::Job> LoadLiveJobs(Database& db) {
     job.cancel_requested = rows.Int(5) != 0;
     job.has_bundle = rows.Int(6) != 0;
     job.started_at = rows.Time(7);
+    job.cancel_reason = rows.Text(8);
     Rows tasks = db.Query(
         "SELECT id, kind, component, step, after_json, state, attempt, tries, engine_deaths, not_before_us, "
         "last_worker,"

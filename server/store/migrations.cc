@@ -4,12 +4,13 @@
 
 namespace strata::embedded {
 extern const char migration_0001[];
-}
+extern const char migration_0002[];
+}  // namespace strata::embedded
 
 namespace strata::store {
 namespace {
 
-const char* const kSteps[] = {embedded::migration_0001};
+const char* const kSteps[] = {embedded::migration_0001, embedded::migration_0002};
 
 }  // namespace
 

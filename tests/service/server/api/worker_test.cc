@@ -29,7 +29,9 @@ TEST_F(Workers, CancelKillsTheTaskAndDeleteRemovesTheJob) {
   ASSERT_TRUE(Call(&v1::Strata::Stub::CancelDecomposition, cancel, &reply).ok());
   EXPECT_EQ(reply.state(), v1::STATE_CANCELING);
   std::vector<v1::Event> events;
-  EXPECT_EQ(server_.WaitForEnd(job.id(), &events).state(), v1::STATE_CANCELED);
+  const auto canceled = server_.WaitForEnd(job.id(), &events);
+  EXPECT_EQ(canceled.state(), v1::STATE_CANCELED);
+  EXPECT_EQ(canceled.cancel_reason(), "not needed");
   EXPECT_EQ(worker.revoked(), worker.seen());
   ASSERT_TRUE(Call(&v1::Strata::Stub::CancelDecomposition, cancel, &reply).ok()) << "again is no error";
   ASSERT_TRUE(

@@ -119,6 +119,46 @@ TEST_F(Farm, GateFailureDropsTheRestAndPublishesWhatIsProved) {
   EXPECT_EQ(last_state_["job"].failure->kind, FailureKind::kGate);
   EXPECT_EQ(last_state_["job"].failure->component, "mlp");
   EXPECT_EQ(last_state_["job"].failure->task, "verify/mlp");
+  EXPECT_EQ(last_state_["job"].counts.steps_failed, 1);
+  EXPECT_EQ(last_state_["job"].counts.steps_left, 0) << "the dropped step is not left";
+}
+
+TEST_F(Farm, StepIsLeftUntilOneOfItsTasksDecidesIt) {
+  JoinWorker("w");
+  Hear(Submit{"job"});
+  Finish();
+  EXPECT_EQ(CountTasks(state_.jobs.at("job")).steps_left, 2);
+  Finish();
+  EXPECT_EQ(CountTasks(state_.jobs.at("job")).steps_left, 2);
+  Finish();
+  EXPECT_EQ(CountTasks(state_.jobs.at("job")).steps_left, 1);
+  Finish(Outcome::kFailed);
+  Finish();
+  EXPECT_EQ(last_state_["job"].counts.steps_done, 1);
+  EXPECT_EQ(last_state_["job"].counts.steps_failed, 1);
+  EXPECT_EQ(last_state_["job"].counts.steps_left, 0);
+}
+
+TEST_F(Farm, CanceledJobHasNothingLeftAndKeepsTheReason) {
+  JoinWorker("w");
+  Hear(Submit{"job"});
+  Finish();
+  Hear(Cancel{"job", "not needed"});
+  EXPECT_EQ(last_state_["job"].state, JobState::kCanceling);
+  Finish(Outcome::kCanceled);
+  EXPECT_EQ(last_state_["job"].state, JobState::kCanceled);
+  EXPECT_EQ(last_state_["job"].reason, "not needed");
+  EXPECT_EQ(last_state_["job"].counts.steps_left, 0);
+}
+
+TEST_F(Farm, WorkerThatDrainsGetsBackNoTaskThatItReturned) {
+  JoinWorker("w");
+  Hear(Submit{"job"});
+  Hear(Heartbeat{"w", session_["w"], {leased_.back().task.lease->id}, /*draining=*/true});
+  Finish(Outcome::kReturned);
+  EXPECT_EQ(leased_.size(), 1u);
+  JoinWorker("other");
+  EXPECT_EQ(leased_.back().worker, "other");
 }
 
 TEST_F(Farm, RunningSiblingsFinishBeforePublishAfterAGateFailure) {

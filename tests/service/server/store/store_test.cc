@@ -15,6 +15,10 @@
 #include "server/store/result_rows.h"
 #include "server/store/writer.h"
 
+namespace strata::embedded {
+extern const char migration_0001[];
+}
+
 namespace strata::store {
 namespace {
 
@@ -46,6 +50,23 @@ TEST_F(Store, MigratesOnceAndKeepsWhatIsThere) {
   db = Open();
   EXPECT_EQ(db->QueryInt("SELECT COUNT(*) FROM blobs"), 1);
   EXPECT_EQ(db->QueryInt("PRAGMA user_version"), SchemaVersion());
+}
+
+TEST_F(Store, DatabaseOfTheFirstSchemaIsBroughtUpToDate) {
+  auto db = *Database::OpenWriter(DbPath());
+  db->Script(embedded::migration_0001);
+  db->Script("PRAGMA user_version=1");
+  db->Run("INSERT INTO models(id, entry, created_us) VALUES ('m', 'm.py', 1)");
+  db->Run(
+      "INSERT INTO jobs(id, request_id, request_digest, model, model_name, device, threads, wall_seconds,"
+      " memory_bytes, output_bytes, file_bytes, state, created_us, updated_us)"
+      " VALUES ('d-1', 'r', 'x', 'm', 'm', 1, 1, 0, 0, 0, 0, 1, 1, 1)");
+  ASSERT_TRUE(db->TakeStatus().ok());
+  ASSERT_TRUE(Migrate(*db).ok());
+  const auto jobs = LoadLiveJobs(*db);
+  ASSERT_TRUE(db->TakeStatus().ok());
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].cancel_reason, "");
 }
 
 TEST_F(Store, FileOfANewerProgramIsRefused) {
@@ -174,6 +195,7 @@ TEST_F(Store, LiveJobComesBackAsItWasSaved) {
                 .state = jobs::JobState::kRunning};
   job.failure = jobs::Failure{jobs::FailureKind::kGate, "no", "c", "f.py", 7, "tb", "verify/c"};
   job.started_at = now;
+  job.cancel_reason = "not needed";
   jobs::Task task{.id = "verify/c", .kind = jobs::TaskKind::kVerify, .component = "c", .step = "step_1"};
   task.after = {"decompose/c"};
   task.state = jobs::TaskState::kRunning;
@@ -191,6 +213,7 @@ TEST_F(Store, LiveJobComesBackAsItWasSaved) {
   EXPECT_EQ(loaded[0].resolved_device, "cuda");
   EXPECT_EQ(loaded[0].failure->line, 7u);
   EXPECT_EQ(loaded[0].started_at, now);
+  EXPECT_EQ(loaded[0].cancel_reason, "not needed");
   const jobs::Task& back = loaded[0].tasks.at(0);
   EXPECT_EQ(back.after, task.after);
   EXPECT_EQ(back.tries, 2u);
