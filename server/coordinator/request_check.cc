@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <set>
 
-#include "absl/strings/match.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/sha256.h"
 #include "server/error.h"
 #include "server/store/artifacts.h"
@@ -25,6 +26,35 @@ bool AllOf(const std::string& text, const char* others) {
 std::string StemOf(const std::string& path) {
   const std::string file = path.substr(path.rfind('/') + 1);
   return file.substr(0, file.rfind('.'));
+}
+
+// What is in sys.modules once torch is imported, or built into Python: `import NAME` never finds a file. And
+// `children`, which each step has beside it.
+constexpr char kTakenModules[] =
+    "abc argparse array ast asyncio atexit base64 binascii bisect builtins bz2 calendar children cmath "
+    "codecs collections concurrent contextlib contextvars copy copyreg csv ctypes dataclasses datetime "
+    "difflib dis email encodings enum errno faulthandler fcntl fnmatch functools gc genericpath "
+    "gettext glob grp gzip hashlib heapq http importlib inspect io ipaddress itertools json keyword "
+    "linecache locale logging lzma marshal math mmap multiprocessing ntpath numbers numpy opcode "
+    "operator os pathlib pickle pickletools pkgutil platform posix posixpath pprint pwd queue quopri "
+    "random re reprlib runpy select selectors shutil signal site socket ssl stat string struct "
+    "subprocess sys tarfile tempfile textwrap threading time timeit token tokenize torch torchgen "
+    "traceback types typing typing_extensions unittest urllib uuid warnings weakref zipfile zipimport "
+    "zlib";
+
+// The entry becomes a module of the bundle: its stem in lower case, without what no identifier begins with.
+absl::Status CheckEntry(const std::string& field, const std::string& path) {
+  if (path.find('/') != std::string::npos)
+    return BadField("BAD_PATH", field, "the file with Model must not lie in a folder");
+  std::string module = absl::AsciiStrToLower(StemOf(path));
+  module.erase(0, module.find_first_not_of("_0123456789"));
+  for (absl::string_view taken : absl::StrSplit(kTakenModules, ' ')) {
+    if (module != taken) continue;
+    return BadField("NAME_TAKEN", field,
+                    absl::StrCat("the bundle could not import ", path, ", because Python has a module ",
+                                 taken, " already; rename the file"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckLabels(const v1::CreateDecompositionRequest& request) {
@@ -64,7 +94,8 @@ absl::Status CheckSource(const v1::Source& source) {
   if (!source.entry().empty() && !paths.count(source.entry())) {
     return BadField("NO_ENTRY", "source.entry", "is none of source.files");
   }
-  return absl::OkStatus();
+  if (source.entry().empty()) return CheckEntry("source.files[0].path", source.files(0).path());
+  return CheckEntry("source.entry", source.entry());
 }
 
 }  // namespace
@@ -100,6 +131,9 @@ absl::Status CheckCreate(const v1::CreateDecompositionRequest& request) {
   }
   if (absl::Status status = CheckSource(request.source()); !status.ok()) return status;
   if (request.model_name().size() > 200) return BadField("BAD_MODEL_NAME", "model_name", "at most 200 bytes");
+  if (!store::IsPrintable(request.model_name()) ||
+      request.model_name().find_first_of("/\\") != std::string::npos)
+    return BadField("BAD_MODEL_NAME", "model_name", "must be printable, without slashes");
   if (!v1::Device_IsValid(request.device())) return BadField("BAD_DEVICE", "device", "is no known device");
   if (request.threads() > 1024) return BadField("BAD_THREADS", "threads", "at most 1024");
   return CheckLabels(request);

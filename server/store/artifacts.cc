@@ -100,14 +100,14 @@ void FillTrial(const JsonView& view, v1::Trial* trial) {
 
 int LevelNumber(v1::Level level) { return static_cast<int>(level) - static_cast<int>(v1::LEVEL_KERNEL); }
 
-bool IsUtf8Printable(const std::string& text) {
+}  // namespace
+
+bool IsPrintable(const std::string& text) {
   for (char c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
   }
   return IsUtf8(text);
 }
-
-}  // namespace
 
 absl::StatusOr<jobs::Graph> ParseJobs(const std::string& path, const std::string& text) {
   auto graph = Parse<jobs::Graph>(path, text, [](const JsonView& view) {
@@ -311,7 +311,7 @@ absl::Status ReadArtifact(const std::string& path, const std::string& text, Find
 }
 
 bool IsSafePath(const std::string& path) {
-  if (path.empty() || path.size() > 500 || path.find('\\') != std::string::npos || !IsUtf8Printable(path))
+  if (path.empty() || path.size() > 500 || path.find('\\') != std::string::npos || !IsPrintable(path))
     return false;
   for (size_t begin = 0; begin <= path.size();) {
     const size_t end = std::min(path.find('/', begin), path.size());

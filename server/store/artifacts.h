@@ -44,6 +44,8 @@ absl::Status ReadArtifact(const std::string& path, const std::string& text, Find
 // Whether ReadArtifact would look into it.
 bool IsArtifact(const std::string& path);
 
+// UTF-8 without control characters.
+bool IsPrintable(const std::string& text);
 // Relative, normal ('/' only, no empty, "." or ".." part), printable UTF-8, at most 500 bytes: may become a
 // path on somebody's disk.
 bool IsSafePath(const std::string& path);

@@ -142,6 +142,16 @@ absl::Time FromMessage(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
+absl::Status CheckEnums(const v1::ListDecompositionsRequest& request) {
+  for (int state : request.states()) {
+    if (!v1::State_IsValid(state) || state == v1::STATE_UNSPECIFIED)
+      return BadField("BAD_STATE", "states", absl::StrCat(state, " is no known state"));
+  }
+  if (!v1::Order_IsValid(request.order()))
+    return BadField("BAD_ORDER", "order", absl::StrCat(request.order(), " is no known order"));
+  return absl::OkStatus();
+}
+
 Filter FilterOf(const v1::ListDecompositionsRequest& request) {
   Filter filter;
   if (request.states_size() > 0) {
@@ -214,6 +224,7 @@ const char* OrderOf(v1::Order order) {
 
 absl::StatusOr<v1::ListDecompositionsResponse> ListDecompositions(
     Database& db, const v1::ListDecompositionsRequest& request) {
+  if (absl::Status status = CheckEnums(request); !status.ok()) return status;
   Filter filter = FilterOf(request);
   if (absl::Status status = ContinueAfter(request, filter); !status.ok()) return status;
   std::string sql = kColumns;

@@ -101,6 +101,12 @@ TEST_F(Submit, BadSubmissionsNameTheField) {
       {"source.files[0].digest", [](auto& r) { r.mutable_source()->mutable_files(0)->set_digest("ABC"); }},
       {"source.files[1].path", [](auto& r) { *r.mutable_source()->add_files() = r.source().files(0); }},
       {"source.entry", [](auto& r) { r.mutable_source()->set_entry("y.py"); }},
+      {"source.files[0].path", [](auto& r) { r.mutable_source()->mutable_files(0)->set_path("sub/x.py"); }},
+      {"source.files[0].path", [](auto& r) { r.mutable_source()->mutable_files(0)->set_path("x\n.py"); }},
+      {"source.files[0].path",
+       [](auto& r) { r.mutable_source()->mutable_files(0)->set_path(std::string("x\0.py", 5)); }},
+      {"model_name", [](auto& r) { r.set_model_name("a/b"); }},
+      {"model_name", [](auto& r) { r.set_model_name("a\x1b[2J"); }},
       {"labels[a b]", [](auto& r) { (*r.mutable_labels())["a b"] = "x"; }},
       {"threads", [](auto& r) { r.set_threads(5000); }},
   };
@@ -114,6 +120,28 @@ TEST_F(Submit, BadSubmissionsNameTheField) {
     const grpc::Status status = Call(&v1::Strata::Stub::CreateDecomposition, request, &reply);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << c.field;
     EXPECT_EQ(ViolatedField(status), c.field);
+  }
+}
+
+TEST_F(Submit, FileWithTheNameOfAModuleHasToBeRenamed) {
+  const std::string digest = server_.Upload("x");
+  const auto submit = [&](const std::string& name) {
+    v1::CreateDecompositionRequest request;
+    request.set_request_id("r-" + name);
+    request.mutable_source()->add_files()->set_path(name);
+    request.mutable_source()->mutable_files(0)->set_digest(digest);
+    request.mutable_source()->set_entry(name);
+    v1::Decomposition reply;
+    return Call(&v1::Strata::Stub::CreateDecomposition, request, &reply);
+  };
+  for (const char* name : {"torch.py", "Torch.py", "_torch.py", "children.py", "abc.py", "zlib.py"}) {
+    const grpc::Status status = submit(name);
+    EXPECT_EQ(InfoOf(status).reason(), "NAME_TAKEN") << name;
+    EXPECT_EQ(ViolatedField(status), "source.entry");
+    EXPECT_THAT(status.error_message(), HasSubstr("rename the file"));
+  }
+  for (const char* name : {"torch_mlp.py", "test.py", "123.py", "math-model.py"}) {
+    EXPECT_TRUE(submit(name).ok()) << name;
   }
 }
 
@@ -210,6 +238,13 @@ TEST_F(Submit, ListFiltersOrdersAndPages) {
   first.set_page_token(page.next_page_token());
   first.set_model_name("mlp");
   EXPECT_EQ(ViolatedField(Call(&v1::Strata::Stub::ListDecompositions, first, &page)), "page_token");
+
+  v1::ListDecompositionsRequest unknown;
+  unknown.set_order(static_cast<v1::Order>(99));
+  EXPECT_EQ(ViolatedField(Call(&v1::Strata::Stub::ListDecompositions, unknown, &page)), "order");
+  unknown.clear_order();
+  unknown.add_states(static_cast<v1::State>(99));
+  EXPECT_EQ(ViolatedField(Call(&v1::Strata::Stub::ListDecompositions, unknown, &page)), "states");
 }
 
 TEST_F(Submit, HealthAndReflectionAnswer) {
