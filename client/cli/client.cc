@@ -45,8 +45,9 @@ absl::Status Client::FromGrpc(const grpc::Status& status) const {
   if (status.ok()) return absl::OkStatus();
   const auto code = static_cast<absl::StatusCode>(status.error_code());
   if (code == absl::StatusCode::kUnavailable) {
-    return absl::UnavailableError(absl::StrCat("no answer from strata-server at ", address_, ": ", status.error_message(),
-                                               "; is it running? (strata decompose without --server needs none)"));
+    return absl::UnavailableError(
+        absl::StrCat("no answer from strata-server at ", address_, ": ", status.error_message(),
+                     "; is it running? (strata decompose without --server needs none)"));
   }
   return absl::Status(code, status.error_message());
 }
@@ -68,7 +69,8 @@ absl::Status Client::AwaitServer(std::chrono::milliseconds patience) {
   while (!Connect(std::chrono::milliseconds(50))) {
     if (absl::Status health = health_(); !health.ok()) return health;
     if (Interrupted()) return InterruptedStatus();
-    if (Clock::now() >= end) return absl::UnavailableError(absl::StrCat("strata-server does not answer at ", address_));
+    if (Clock::now() >= end)
+      return absl::UnavailableError(absl::StrCat("strata-server does not answer at ", address_));
   }
   return absl::OkStatus();
 }
@@ -93,7 +95,8 @@ absl::Status Client::UploadOnce(const std::string& digest, const std::string& co
   }
   writer->WritesDone();
   absl::Status status = FromGrpc(writer->Finish());
-  if (status.ok() && !upload.complete()) return absl::UnavailableError("the server did not take the whole file");
+  if (status.ok() && !upload.complete())
+    return absl::UnavailableError("the server did not take the whole file");
   return status;
 }
 

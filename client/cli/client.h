@@ -33,9 +33,8 @@ class Client {
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) {
     Response response;
-    absl::Status status = Unary([&](grpc::ClientContext* context) {
-      return (stub_.get()->*method)(context, request, &response);
-    });
+    absl::Status status = Unary(
+        [&](grpc::ClientContext* context) { return (stub_.get()->*method)(context, request, &response); });
     if (!status.ok()) return status;
     return response;
   }

@@ -6,26 +6,32 @@
 namespace strata::cli {
 
 void AddCommon(CLI::App& command, Common& common) {
-  command.add_option("--server", common.server, "strata-server: unix:PATH or HOST:PORT")->envname("STRATA_SERVER")->required();
+  command.add_option("--server", common.server, "strata-server: unix:PATH or HOST:PORT")
+      ->envname("STRATA_SERVER")
+      ->required();
   command.add_flag("--json", common.json, "print JSON");
 }
 
 void AddId(CLI::App& command, Common& common, bool newest) {
-  auto* option = command.add_option("ID", common.id, newest ? "decomposition (default: the newest)" : "decomposition");
+  auto* option =
+      command.add_option("ID", common.id, newest ? "decomposition (default: the newest)" : "decomposition");
   if (!newest) option->required();
 }
 
 void AddSubmitOptions(CLI::App& command, SubmitOptions& options) {
-  command.add_option("FILE", options.file, "Python file with Model, get_inputs and get_init_inputs")->required();
+  command.add_option("FILE", options.file, "Python file with Model, get_inputs and get_init_inputs")
+      ->required();
   command.add_option("--device", options.device, "where the model runs")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   command.add_option("--name", options.name, "model name in lists (default: the file's)");
   command.add_option("--label", options.labels, "KEY=VALUE, may be said more than once")->take_all();
-  command.add_option("--threads", options.threads, "torch's threads, part of the numeric setting (default 1)")
+  command
+      .add_option("--threads", options.threads, "torch's threads, part of the numeric setting (default 1)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--wall-seconds", options.wall_seconds, "limit of one run of the model");
-  command.add_option("--memory", options.memory_bytes, "limit of one run's memory, as 16GiB")->transform(CLI::AsSizeValue(false));
+  command.add_option("--memory", options.memory_bytes, "limit of one run's memory, as 16GiB")
+      ->transform(CLI::AsSizeValue(false));
 }
 
 absl::StatusOr<std::string> ResolveId(Client& client, const Common& common) {
@@ -34,7 +40,8 @@ absl::StatusOr<std::string> ResolveId(Client& client, const Common& common) {
   request.set_page_size(1);
   STRATA_ASSIGN_OR_RETURN(const v1::ListDecompositionsResponse list,
                           client.Call(&Client::Stub::ListDecompositions, request));
-  if (list.decompositions_size() == 0) return absl::NotFoundError("this server has no decompositions yet; strata submit FILE makes one");
+  if (list.decompositions_size() == 0)
+    return absl::NotFoundError("this server has no decompositions yet; strata submit FILE makes one");
   return list.decompositions(0).id();
 }
 
@@ -50,7 +57,8 @@ namespace {
 template <typename T>
 absl::Status Take(absl::StatusOr<T> answer, T* value) {
   if (answer.ok()) *value = *std::move(answer);
-  if (absl::IsNotFound(answer.status()) || absl::IsFailedPrecondition(answer.status())) return absl::OkStatus();
+  if (absl::IsNotFound(answer.status()) || absl::IsFailedPrecondition(answer.status()))
+    return absl::OkStatus();
   return answer.status();
 }
 

@@ -22,7 +22,8 @@ void AddCancel(CLI::App& app, Action* action) {
       request.set_decomposition_id(options->common.id);
       request.set_reason(options->reason);
       STRATA_ASSIGN_OR_RETURN(const auto answer, client.Call(&Client::Stub::CancelDecomposition, request));
-      Print(options->common, answer, [&](const Terminal& terminal) { return RenderDecomposition(terminal, answer); });
+      Print(options->common, answer,
+            [&](const Terminal& terminal) { return RenderDecomposition(terminal, answer); });
       return kExitPass;
     };
   });

@@ -6,14 +6,16 @@
 namespace strata::cli {
 
 void AddCoverage(CLI::App& app, Action* action) {
-  CLI::App* command = app.add_subcommand("coverage", "operators of the original against those of the kernels");
+  CLI::App* command =
+      app.add_subcommand("coverage", "operators of the original against those of the kernels");
   struct Options {
     Common common;
     std::string step;
   };
   auto options = std::make_shared<Options>();
   AddId(*command, options->common);
-  command->add_option("--step", options->step, "of one step (name, or id of its component) instead of the whole model");
+  command->add_option("--step", options->step,
+                      "of one step (name, or id of its component) instead of the whole model");
   AddCommon(*command, options->common);
   command->callback([options, action] {
     *action = [options]() -> absl::StatusOr<int> {
@@ -22,7 +24,8 @@ void AddCoverage(CLI::App& app, Action* action) {
       STRATA_ASSIGN_OR_RETURN(*request.mutable_decomposition_id(), ResolveId(client, options->common));
       request.set_step(options->step);
       STRATA_ASSIGN_OR_RETURN(const auto answer, client.Call(&Client::Stub::GetCoverage, request));
-      Print(options->common, answer, [&](const Terminal& terminal) { return RenderCoverage(terminal, answer); });
+      Print(options->common, answer,
+            [&](const Terminal& terminal) { return RenderCoverage(terminal, answer); });
       return kExitPass;
     };
   });

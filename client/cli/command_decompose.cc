@@ -34,7 +34,8 @@ void CancelJob(Client& client, const std::string& id) {
   (void)client.Call(&Client::Stub::CancelDecomposition, request);
 }
 
-absl::Status FollowToEnd(Client& client, const std::string& id, uint32_t patience_seconds, Progress& progress) {
+absl::Status FollowToEnd(Client& client, const std::string& id, uint32_t patience_seconds,
+                         Progress& progress) {
   Client::Watch watch;
   watch.decomposition_id = id;
   watch.patience = std::chrono::seconds(patience_seconds);
@@ -73,8 +74,8 @@ absl::StatusOr<int> Decompose(const DecomposeOptions& options) {
   STRATA_ASSIGN_OR_RETURN(const Submission submission, ReadSubmission(options.submit));
   const std::string out = options.out.empty() ? DefaultOut(options.submit.file) : options.out;
   STRATA_RETURN_IF_ERROR(CheckTarget(out, options.force));
-  terminal.Print(absl::StrCat("strata: ", options.submit.file, ", ", FormatBytes(submission.content.size()), ", sha256 ",
-                              submission.request.source().files(0).digest().substr(0, 12), "…"));
+  terminal.Print(absl::StrCat("strata: ", options.submit.file, ", ", FormatBytes(submission.content.size()),
+                              ", sha256 ", submission.request.source().files(0).digest().substr(0, 12), "…"));
   Progress progress(&terminal);
   std::unique_ptr<EmbeddedService> embedded;
   if (options.server.empty()) {
@@ -92,7 +93,8 @@ absl::StatusOr<int> Decompose(const DecomposeOptions& options) {
 
   progress.SetStage("fetching the results");
   STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, job.id()));
-  if (results.decomposition.has_bundle()) STRATA_RETURN_IF_ERROR(client.Download(job.id(), out, options.force));
+  if (results.decomposition.has_bundle())
+    STRATA_RETURN_IF_ERROR(client.Download(job.id(), out, options.force));
   progress.Finish();
   const std::string bundle = results.decomposition.has_bundle() ? out : "";
   if (options.json) {
@@ -113,8 +115,10 @@ void AddDecompose(CLI::App& app, Action* action) {
   command->add_flag("--force", options->force, "replace a bundle that lies there");
   command->add_option("--server", options->server, "do it there; default: a server and worker of its own");
   command->add_flag("--json", options->json, "print one JSON document, progress goes to stderr");
-  command->add_option("--slots", options->embedded.slots, "tasks at a time of the own worker")->check(CLI::Range(1, 256));
-  command->add_option("--patience", options->patience_seconds, "seconds to wait for a server that went away")->capture_default_str();
+  command->add_option("--slots", options->embedded.slots, "tasks at a time of the own worker")
+      ->check(CLI::Range(1, 256));
+  command->add_option("--patience", options->patience_seconds, "seconds to wait for a server that went away")
+      ->capture_default_str();
   command->add_flag("-v,--verbose", options->embedded.verbose, "logs of the own server and worker on stderr");
   command->callback([options, action] {
     options->embedded.device = options->submit.device;

@@ -38,16 +38,19 @@ absl::StatusOr<int> RunLog(const LogOptions& options) {
 }  // namespace
 
 void AddLog(CLI::App& app, Action* action) {
-  CLI::App* command = app.add_subcommand("log", "decisions and difficulties of a job, or what its code printed");
+  CLI::App* command =
+      app.add_subcommand("log", "decisions and difficulties of a job, or what its code printed");
   auto options = std::make_shared<LogOptions>();
   AddId(*command, options->common);
   AddCommon(*command, options->common);
   command->add_option("--step", options->step, "entries of one step");
   command->add_option("--type", options->type)->check(CLI::IsMember({"decision", "difficulty", "deviation"}));
-  CLI::Option* output = command->add_flag("--output", options->output, "stdout, stderr and traceback of every attempt instead");
+  CLI::Option* output =
+      command->add_flag("--output", options->output, "stdout, stderr and traceback of every attempt instead");
   command->add_option("--task", options->task, "with --output: of one task, as verify/mlp")->needs(output);
   command->add_option("--component", options->component, "with --output: of one component")->needs(output);
-  command->add_flag("--failed", options->failed_only, "with --output: attempts that did not pass")->needs(output);
+  command->add_flag("--failed", options->failed_only, "with --output: attempts that did not pass")
+      ->needs(output);
   command->callback([options, action] { *action = [options] { return RunLog(*options); }; });
 }
 

@@ -16,7 +16,8 @@ void AddStatus(CLI::App& app, Action* action) {
       v1::GetDecompositionRequest request;
       STRATA_ASSIGN_OR_RETURN(*request.mutable_decomposition_id(), ResolveId(client, *options));
       STRATA_ASSIGN_OR_RETURN(const auto answer, client.Call(&Client::Stub::GetDecomposition, request));
-      Print(*options, answer, [&](const Terminal& terminal) { return RenderDecomposition(terminal, answer); });
+      Print(*options, answer,
+            [&](const Terminal& terminal) { return RenderDecomposition(terminal, answer); });
       return kExitPass;
     };
   });

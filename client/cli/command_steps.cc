@@ -23,13 +23,15 @@ void AddSteps(CLI::App& app, Action* action) {
         v1::ListStepsRequest request;
         request.set_decomposition_id(id);
         STRATA_ASSIGN_OR_RETURN(const auto answer, client.Call(&Client::Stub::ListSteps, request));
-        Print(options->common, answer, [&](const Terminal& terminal) { return RenderSteps(terminal, answer); });
+        Print(options->common, answer,
+              [&](const Terminal& terminal) { return RenderSteps(terminal, answer); });
       } else {
         v1::GetStepResultRequest request;
         request.set_decomposition_id(id);
         request.set_step(options->step);
         STRATA_ASSIGN_OR_RETURN(const auto answer, client.Call(&Client::Stub::GetStepResult, request));
-        Print(options->common, answer, [&](const Terminal& terminal) { return RenderStep(terminal, answer); });
+        Print(options->common, answer,
+              [&](const Terminal& terminal) { return RenderStep(terminal, answer); });
       }
       return kExitPass;
     };

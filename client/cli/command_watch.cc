@@ -33,7 +33,8 @@ absl::StatusOr<int> RunWatch(const WatchOptions& options) {
   progress.Finish();
   STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, id));
   if (!options.common.json) {
-    if (results.decomposition.has_failure()) terminal.Print(RenderFailure(terminal, results.decomposition.failure()));
+    if (results.decomposition.has_failure())
+      terminal.Print(RenderFailure(terminal, results.decomposition.failure()));
     terminal.Print(RenderVerdict(terminal, results.decomposition, results.steps, results.coverage));
   }
   return ExitCodeOf(results.decomposition);
@@ -47,7 +48,8 @@ void AddWatch(CLI::App& app, Action* action) {
   AddId(*command, options->common);
   AddCommon(*command, options->common);
   command->add_option("--after", options->after, "only events with a higher number");
-  command->add_option("--patience", options->patience_seconds, "seconds to wait for a server that went away")->capture_default_str();
+  command->add_option("--patience", options->patience_seconds, "seconds to wait for a server that went away")
+      ->capture_default_str();
   command->callback([options, action] { *action = [options] { return RunWatch(*options); }; });
 }
 

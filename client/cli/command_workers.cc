@@ -12,7 +12,8 @@ void AddWorkers(CLI::App& app, Action* action) {
   command->callback([options, action] {
     *action = [options]() -> absl::StatusOr<int> {
       Client client(options->server);
-      STRATA_ASSIGN_OR_RETURN(const auto answer, client.Call(&Client::Stub::ListWorkers, v1::ListWorkersRequest()));
+      STRATA_ASSIGN_OR_RETURN(const auto answer,
+                              client.Call(&Client::Stub::ListWorkers, v1::ListWorkersRequest()));
       Print(*options, answer, [&](const Terminal& terminal) { return RenderWorkers(terminal, answer); });
       return kExitPass;
     };

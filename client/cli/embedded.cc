@@ -23,8 +23,8 @@ int DefaultSlots() { return std::clamp(static_cast<int>(std::thread::hardware_co
 
 class EmbeddedService::Daemon {
  public:
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const std::string& name, std::vector<std::string> arguments,
-                                                       bool verbose) {
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const std::string& name,
+                                                       std::vector<std::string> arguments, bool verbose) {
     SubprocessOptions options;
     options.argv = {JoinPath(ProgramDir(), name)};
     options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
@@ -32,8 +32,9 @@ class EmbeddedService::Daemon {
     options.standard_error = verbose ? SubprocessOptions::Stdio::kInherit : SubprocessOptions::Stdio::kPipe;
     auto process = Subprocess::Start(options);
     if (!process.ok()) {
-      return absl::UnavailableError(absl::StrCat(process.status().message(), "; ", name,
-                                                 " has to lie beside strata, or name a server with --server"));
+      return absl::UnavailableError(
+          absl::StrCat(process.status().message(), "; ", name,
+                       " has to lie beside strata, or name a server with --server"));
     }
     return std::unique_ptr<Daemon>(new Daemon(name, *std::move(process)));
   }
@@ -52,7 +53,8 @@ class EmbeddedService::Daemon {
     // What it said last may still be on its way through the pipe.
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     absl::MutexLock lock(&mutex_);
-    return absl::UnavailableError(absl::StrCat(name_, " ended with ", ended->ToString(), log_.empty() ? "" : ":\n", log_));
+    return absl::UnavailableError(
+        absl::StrCat(name_, " ended with ", ended->ToString(), log_.empty() ? "" : ":\n", log_));
   }
 
  private:
@@ -95,15 +97,16 @@ absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const Em
   STRATA_ASSIGN_OR_RETURN(TempDir folder, TempDir::Create("strata-"));
   std::unique_ptr<EmbeddedService> service(new EmbeddedService(std::move(folder)));
   const std::string& path = service->folder_.path();
-  STRATA_ASSIGN_OR_RETURN(service->server_,
-                          Daemon::Start("strata-server",
-                                        {"--listen", service->address(), "--data-dir", JoinPath(path, "data")}, options.verbose));
   STRATA_ASSIGN_OR_RETURN(
-      service->worker_,
-      Daemon::Start("strata-worker",
-                    {"--server", service->address(), "--cache-dir", JoinPath(path, "worker"), "--device", options.device,
-                     "--slots", absl::StrCat(options.slots > 0 ? options.slots : DefaultSlots())},
+      service->server_,
+      Daemon::Start("strata-server", {"--listen", service->address(), "--data-dir", JoinPath(path, "data")},
                     options.verbose));
+  STRATA_ASSIGN_OR_RETURN(service->worker_,
+                          Daemon::Start("strata-worker",
+                                        {"--server", service->address(), "--cache-dir",
+                                         JoinPath(path, "worker"), "--device", options.device, "--slots",
+                                         absl::StrCat(options.slots > 0 ? options.slots : DefaultSlots())},
+                                        options.verbose));
   return service;
 }
 

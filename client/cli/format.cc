@@ -31,11 +31,14 @@ std::string FormatPercent(double percent) {
 }
 
 Style StyleOfStatus(std::string_view status) {
-  if (status == "PASS" || status == "SUCCEEDED" || status == "FULL_COVERAGE" || status == "passed") return Style::kGood;
-  if (status == "FAIL" || status == "ERROR" || status == "FAILED" || status == "failed" || status == "gate_failed") {
+  if (status == "PASS" || status == "SUCCEEDED" || status == "FULL_COVERAGE" || status == "passed")
+    return Style::kGood;
+  if (status == "FAIL" || status == "ERROR" || status == "FAILED" || status == "failed" ||
+      status == "gate_failed") {
     return Style::kBad;
   }
-  if (status == "PARTIAL_COVERAGE" || status == "LOW_COVERAGE" || status == "CANCELED" || status == "dropped") {
+  if (status == "PARTIAL_COVERAGE" || status == "LOW_COVERAGE" || status == "CANCELED" ||
+      status == "dropped") {
     return Style::kWarn;
   }
   return Style::kPlain;

@@ -20,7 +20,7 @@ void OnSignal(int) {
 }  // namespace
 
 void WatchForInterrupt() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = OnSignal;
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);

@@ -23,19 +23,30 @@ Json Value(const Message& message, const FieldDescriptor* field, int index) {
 #define STRATA_GET(TYPE) \
   (repeated ? reflection->GetRepeated##TYPE(message, field, index) : reflection->Get##TYPE(message, field))
   switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_BOOL: return STRATA_GET(Bool);
-    case FieldDescriptor::CPPTYPE_INT32: return STRATA_GET(Int32);
-    case FieldDescriptor::CPPTYPE_INT64: return STRATA_GET(Int64);
-    case FieldDescriptor::CPPTYPE_UINT32: return STRATA_GET(UInt32);
-    case FieldDescriptor::CPPTYPE_UINT64: return STRATA_GET(UInt64);
-    case FieldDescriptor::CPPTYPE_FLOAT: return STRATA_GET(Float);
-    case FieldDescriptor::CPPTYPE_DOUBLE: return STRATA_GET(Double);
-    case FieldDescriptor::CPPTYPE_ENUM: return ShortEnumName(STRATA_GET(Enum));
-    case FieldDescriptor::CPPTYPE_STRING: return STRATA_GET(String);
-    case FieldDescriptor::CPPTYPE_MESSAGE: break;
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return STRATA_GET(Bool);
+    case FieldDescriptor::CPPTYPE_INT32:
+      return STRATA_GET(Int32);
+    case FieldDescriptor::CPPTYPE_INT64:
+      return STRATA_GET(Int64);
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return STRATA_GET(UInt32);
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return STRATA_GET(UInt64);
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return STRATA_GET(Float);
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return STRATA_GET(Double);
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return ShortEnumName(STRATA_GET(Enum));
+    case FieldDescriptor::CPPTYPE_STRING:
+      return STRATA_GET(String);
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      break;
   }
 #undef STRATA_GET
-  return ToJson(repeated ? reflection->GetRepeatedMessage(message, field, index) : reflection->GetMessage(message, field));
+  return ToJson(repeated ? reflection->GetRepeatedMessage(message, field, index)
+                         : reflection->GetMessage(message, field));
 }
 
 Json List(const Message& message, const FieldDescriptor* field) {
@@ -66,7 +77,8 @@ std::string ShortEnumName(const google::protobuf::EnumValueDescriptor* value, bo
 
 Json ToJson(const Message& message) {
   if (message.GetDescriptor() == google::protobuf::Timestamp::descriptor()) {
-    return google::protobuf::util::TimeUtil::ToString(dynamic_cast<const google::protobuf::Timestamp&>(message));
+    return google::protobuf::util::TimeUtil::ToString(
+        dynamic_cast<const google::protobuf::Timestamp&>(message));
   }
   Json json = Json::object();
   const auto* descriptor = message.GetDescriptor();

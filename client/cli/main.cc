@@ -15,13 +15,14 @@ constexpr char kFooter[] =
     "input, 3 the service is not available. STRATA_SERVER is the default of --server, but for decompose.";
 
 int Main(int argc, char** argv) {
-  CLI::App app("strata takes a PyTorch model apart and proves that the parts compute the same numbers.", "strata");
+  CLI::App app("strata takes a PyTorch model apart and proves that the parts compute the same numbers.",
+               "strata");
   app.require_subcommand(1);
   app.footer(kFooter);
   app.set_version_flag("--version", STRATA_VERSION);
   Action action;
-  for (auto* add : {AddDecompose, AddSubmit, AddWatch, AddStatus, AddList, AddTree, AddSteps, AddLog, AddCoverage, AddGet,
-                    AddCancel, AddWorkers}) {
+  for (auto* add : {AddDecompose, AddSubmit, AddWatch, AddStatus, AddList, AddTree, AddSteps, AddLog,
+                    AddCoverage, AddGet, AddCancel, AddWorkers}) {
     add(app, &action);
   }
   try {
@@ -40,7 +41,7 @@ int Main(int argc, char** argv) {
 }  // namespace strata::cli
 
 int main(int argc, char** argv) {
-  std::setlocale(LC_CTYPE, "C.UTF-8");  // file names in archives
+  std::setlocale(LC_CTYPE, "C.UTF-8");                // file names in archives
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // what goes wrong is said by us
   strata::cli::WatchForInterrupt();
   return strata::cli::Main(argc, argv);

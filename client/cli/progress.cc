@@ -52,11 +52,13 @@ void Progress::OnTask(const v1::TaskChanged& change) {
   }
   running_.erase(task.task_id());
   if (task.state() == v1::TASK_STATE_READY && change.has_failure()) {
-    terminal_->Print(absl::StrCat(terminal_->Paint(Style::kWarn, "retry"), " ", task.task_id(), ": ", change.failure().message()));
+    terminal_->Print(absl::StrCat(terminal_->Paint(Style::kWarn, "retry"), " ", task.task_id(), ": ",
+                                  change.failure().message()));
   }
   if (task.state() == v1::TASK_STATE_PASSED && IsStage(task.kind())) {
-    terminal_->Print(absl::StrCat(terminal_->Paint(Style::kGood, "done "), " ", task.task_id(), "  ",
-                                  terminal_->Paint(Style::kDim, absl::StrFormat("%.1f s", change.seconds()))));
+    terminal_->Print(
+        absl::StrCat(terminal_->Paint(Style::kGood, "done "), " ", task.task_id(), "  ",
+                     terminal_->Paint(Style::kDim, absl::StrFormat("%.1f s", change.seconds()))));
   }
 }
 
@@ -68,9 +70,11 @@ void Progress::Tick() {
 
 std::string Progress::StatusLine() const {
   const auto elapsed = std::chrono::steady_clock::now() - started_;
-  std::string line = absl::StrCat(Spinner(elapsed), " ", FormatSeconds(std::chrono::duration<double>(elapsed).count()), "  ");
+  std::string line = absl::StrCat(Spinner(elapsed), " ",
+                                  FormatSeconds(std::chrono::duration<double>(elapsed).count()), "  ");
   if (!stage_.empty()) return line + stage_;
-  if (counts_.steps_known()) absl::StrAppend(&line, counts_.steps_done(), "/", counts_.steps_total(), " steps  ");
+  if (counts_.steps_known())
+    absl::StrAppend(&line, counts_.steps_done(), "/", counts_.steps_total(), " steps  ");
   auto it = running_.find(latest_);
   if (it == running_.end()) it = running_.begin();
   if (it == running_.end()) return line + "waiting for a worker";

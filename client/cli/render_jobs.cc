@@ -14,7 +14,9 @@ namespace {
 
 using google::protobuf::Timestamp;
 
-absl::Time ToTime(const Timestamp& time) { return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos()); }
+absl::Time ToTime(const Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
 
 std::string LocalTime(const Timestamp& time) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%S", ToTime(time), absl::LocalTimeZone());
@@ -27,7 +29,9 @@ std::string TimeTaken(const v1::Decomposition& job) {
   return FormatSeconds(absl::ToDoubleSeconds(end - ToTime(job.start_time())));
 }
 
-std::string StateName(v1::State state) { return ShortEnumName(v1::State_descriptor()->FindValueByNumber(state)); }
+std::string StateName(v1::State state) {
+  return ShortEnumName(v1::State_descriptor()->FindValueByNumber(state));
+}
 
 std::string StepCounts(const v1::Counts& counts) {
   return counts.steps_known() ? absl::StrCat(counts.steps_done(), "/", counts.steps_total()) : "";
@@ -49,10 +53,11 @@ std::string RenderDecomposition(const Terminal& terminal, const v1::Decompositio
   line("took", TimeTaken(job));
   const v1::Counts& counts = job.counts();
   if (counts.steps_known()) {
-    line("steps", absl::StrFormat("%d of %d verified, %d failed, %d left", counts.steps_done(), counts.steps_total(),
-                                  counts.steps_failed(), counts.steps_left()));
+    line("steps", absl::StrFormat("%d of %d verified, %d failed, %d left", counts.steps_done(),
+                                  counts.steps_total(), counts.steps_failed(), counts.steps_left()));
   }
-  line("tasks", absl::StrFormat("%d of %d ended, %d running", counts.tasks_done(), counts.tasks_total(), counts.tasks_running()));
+  line("tasks", absl::StrFormat("%d of %d ended, %d running", counts.tasks_done(), counts.tasks_total(),
+                                counts.tasks_running()));
   for (const v1::TaskStatus& task : job.running_tasks()) {
     line("running", absl::StrCat(task.task_id(), " on ", task.worker(), ", attempt ", task.attempt()));
   }
@@ -61,23 +66,44 @@ std::string RenderDecomposition(const Terminal& terminal, const v1::Decompositio
 }
 
 std::string RenderList(const Terminal& terminal, const v1::ListDecompositionsResponse& list) {
-  Table table({{"id"}, {"model"}, {"state"}, {"steps", Table::Align::kRight}, {"created"}, {"took", Table::Align::kRight}, {"labels"}});
+  Table table({{"id"},
+               {"model"},
+               {"state"},
+               {"steps", Table::Align::kRight},
+               {"created"},
+               {"took", Table::Align::kRight},
+               {"labels"}});
   for (const v1::Decomposition& job : list.decompositions()) {
     const std::string state = StateName(job.state());
-    table.Add({{job.id()}, {job.model_name()}, {state, StyleOfStatus(state)}, {StepCounts(job.counts())},
-               {LocalTime(job.create_time())}, {TimeTaken(job)},
+    table.Add({{job.id()},
+               {job.model_name()},
+               {state, StyleOfStatus(state)},
+               {StepCounts(job.counts())},
+               {LocalTime(job.create_time())},
+               {TimeTaken(job)},
                {absl::StrJoin(job.labels(), " ", absl::PairFormatter("=")), Style::kDim}});
   }
   return table.empty() ? "no decompositions\n" : table.Render(terminal);
 }
 
 std::string RenderWorkers(const Terminal& terminal, const v1::ListWorkersResponse& workers) {
-  Table table({{"worker"}, {"state"}, {"slots", Table::Align::kRight}, {"devices"}, {"torch"}, {"engine"}, {"last seen"}, {"tasks"}});
+  Table table({{"worker"},
+               {"state"},
+               {"slots", Table::Align::kRight},
+               {"devices"},
+               {"torch"},
+               {"engine"},
+               {"last seen"},
+               {"tasks"}});
   for (const v1::WorkerInfo& worker : workers.workers()) {
     const std::string state = !worker.connected() ? "gone" : worker.draining() ? "draining" : "connected";
-    table.Add({{worker.name()}, {state, worker.connected() ? Style::kGood : Style::kWarn},
-               {absl::StrCat(worker.busy(), "/", worker.slots())}, {absl::StrJoin(worker.devices(), ",")},
-               {worker.torch_version()}, {worker.engine_version()}, {LocalTime(worker.last_seen())},
+    table.Add({{worker.name()},
+               {state, worker.connected() ? Style::kGood : Style::kWarn},
+               {absl::StrCat(worker.busy(), "/", worker.slots())},
+               {absl::StrJoin(worker.devices(), ",")},
+               {worker.torch_version()},
+               {worker.engine_version()},
+               {LocalTime(worker.last_seen())},
                {absl::StrJoin(worker.task_ids(), " "), Style::kDim}});
   }
   return table.empty() ? "no workers\n" : table.Render(terminal);

@@ -13,7 +13,8 @@ namespace {
 
 std::string Indented(absl::string_view text, absl::string_view by) {
   std::string result;
-  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n')) absl::StrAppend(&result, by, line, "\n");
+  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n'))
+    absl::StrAppend(&result, by, line, "\n");
   return result;
 }
 
@@ -40,30 +41,47 @@ std::string RenderSteps(const Terminal& terminal, const v1::ListStepsResponse& s
 
 std::string RenderStepLine(const Terminal& terminal, const v1::Step& step) {
   const std::string status = StatusOfStep(step);
-  std::string line = absl::StrCat(terminal.Paint(StyleOfStatus(status), absl::StrFormat("%-5s", status)), " ", step.name());
+  std::string line =
+      absl::StrCat(terminal.Paint(StyleOfStatus(status), absl::StrFormat("%-5s", status)), " ", step.name());
   if (HasVerdict(step)) {
-    absl::StrAppend(&line, "  ", terminal.Paint(Style::kDim, absl::StrCat("max_diff ", FormatDiff(step.max_diff()),
-                                                                           "  coverage ", FormatPercent(step.coverage_pct()))));
+    absl::StrAppend(
+        &line, "  ",
+        terminal.Paint(Style::kDim, absl::StrCat("max_diff ", FormatDiff(step.max_diff()), "  coverage ",
+                                                 FormatPercent(step.coverage_pct()))));
   }
   return line + "\n";
 }
 
 std::string RenderStep(const Terminal& terminal, const v1::StepResult& result) {
   std::string text = RenderStepLine(terminal, result.step());
-  absl::StrAppend(&text, "  ", result.original_file(), " → ", result.refactored_file(), "\n  children: ",
-                  absl::StrJoin(result.step().children(), ", "), "\n  weights mapped: ", result.weights_mapped());
+  absl::StrAppend(&text, "  ", result.original_file(), " → ", result.refactored_file(),
+                  "\n  children: ", absl::StrJoin(result.step().children(), ", "),
+                  "\n  weights mapped: ", result.weights_mapped());
   const int unmapped = result.unmapped_original_size() + result.unmapped_refactored_size();
-  absl::StrAppend(&text, unmapped == 0 ? "" : absl::StrCat(", not mapped: ", absl::StrJoin(result.unmapped_original(), ", "), " ",
-                                                          absl::StrJoin(result.unmapped_refactored(), ", ")),
+  absl::StrAppend(&text,
+                  unmapped == 0
+                      ? ""
+                      : absl::StrCat(", not mapped: ", absl::StrJoin(result.unmapped_original(), ", "), " ",
+                                     absl::StrJoin(result.unmapped_refactored(), ", ")),
                   "\n  source rules: ", result.step().anticheat_status(), "\n");
   for (const std::string& violation : result.violations()) absl::StrAppend(&text, "    ", violation, "\n");
-  absl::StrAppendFormat(&text, "  tolerance: rtol %g, atol %g (%s)\n\n", result.rtol(), result.atol(), result.input_dtype());
-  Table table({{"trial", Table::Align::kRight}, {"seed", Table::Align::kRight}, {"output"}, {"shape"}, {"dtype"},
-               {"max_diff", Table::Align::kRight}, {"matches"}});
+  absl::StrAppendFormat(&text, "  tolerance: rtol %g, atol %g (%s)\n\n", result.rtol(), result.atol(),
+                        result.input_dtype());
+  Table table({{"trial", Table::Align::kRight},
+               {"seed", Table::Align::kRight},
+               {"output"},
+               {"shape"},
+               {"dtype"},
+               {"max_diff", Table::Align::kRight},
+               {"matches"}});
   for (const v1::Trial& trial : result.trials()) {
     for (const v1::OutputComparison& output : trial.outputs()) {
-      table.Add({{absl::StrCat(trial.trial())}, {absl::StrCat(trial.seed())}, {absl::StrCat(output.output_idx())},
-                 {Shape(output.shape())}, {output.dtype()}, {FormatDiff(output.max_diff())},
+      table.Add({{absl::StrCat(trial.trial())},
+                 {absl::StrCat(trial.seed())},
+                 {absl::StrCat(output.output_idx())},
+                 {Shape(output.shape())},
+                 {output.dtype()},
+                 {FormatDiff(output.max_diff())},
                  {output.matches() ? "yes" : "no", output.matches() ? Style::kGood : Style::kBad}});
     }
   }
@@ -71,18 +89,26 @@ std::string RenderStep(const Terminal& terminal, const v1::StepResult& result) {
 }
 
 std::string RenderCoverage(const Terminal& terminal, const v1::Coverage& coverage) {
-  Table table({{"operator"}, {"original", Table::Align::kRight}, {"kernels", Table::Align::kRight}, {"status"}, {"in"}});
+  Table table({{"operator"},
+               {"original", Table::Align::kRight},
+               {"kernels", Table::Align::kRight},
+               {"status"},
+               {"in"}});
   for (const v1::OperatorCoverage& op : coverage.operators()) {
     const bool equal = op.original_count() == op.decomposed_count();
     std::string files = absl::StrJoin(op.kernel_files(), ", ", [](std::string* out, const std::string& path) {
       absl::StrAppend(out, path.substr(path.rfind('/') + 1));
     });
-    table.Add({{op.op_type()}, {absl::StrCat(op.original_count())}, {absl::StrCat(op.decomposed_count())},
-               {op.status(), equal ? Style::kGood : Style::kBad}, {CutToColumns(files, 72), Style::kDim}});
+    table.Add({{op.op_type()},
+               {absl::StrCat(op.original_count())},
+               {absl::StrCat(op.decomposed_count())},
+               {op.status(), equal ? Style::kGood : Style::kBad},
+               {CutToColumns(files, 72), Style::kDim}});
   }
   std::string text = table.Render(terminal);
   absl::StrAppend(&text, terminal.Paint(StyleOfStatus(coverage.status()), coverage.status()), "  ",
-                  FormatPercent(coverage.coverage_pct()), " of ", coverage.total_original_ops(), " operators");
+                  FormatPercent(coverage.coverage_pct()), " of ", coverage.total_original_ops(),
+                  " operators");
   const auto append = [&](absl::string_view what, const auto& names) {
     absl::StrAppend(&text, ", ", what, " ", names.empty() ? "nothing" : absl::StrJoin(names, " "));
   };
@@ -96,9 +122,11 @@ std::string RenderLog(const Terminal& terminal, const v1::ListLogEntriesResponse
   for (const v1::LogEntry& entry : log.entries()) {
     const Style style = entry.type() == "decision" ? Style::kPlain : Style::kWarn;
     absl::StrAppend(&text, terminal.Paint(style, absl::StrFormat("%-10s", entry.type())), " ",
-                    terminal.Paint(Style::kBold, entry.title()), "  ", terminal.Paint(Style::kDim, entry.step()), "\n",
+                    terminal.Paint(Style::kBold, entry.title()), "  ",
+                    terminal.Paint(Style::kDim, entry.step()), "\n",
                     Indented(entry.description(), "           "));
-    if (!entry.resolution().empty()) absl::StrAppend(&text, Indented(absl::StrCat("→ ", entry.resolution()), "           "));
+    if (!entry.resolution().empty())
+      absl::StrAppend(&text, Indented(absl::StrCat("→ ", entry.resolution()), "           "));
   }
   return text.empty() ? "no entries\n" : text;
 }
@@ -111,9 +139,10 @@ std::string RenderAttempts(const Terminal& terminal, const v1::GetJobLogsRespons
     if (dropped > 0) absl::StrAppend(&text, "    … ", FormatBytes(dropped), " more were not kept\n");
   };
   for (const v1::AttemptLog& log : logs.attempts()) {
-    absl::StrAppend(&text, terminal.Paint(Style::kBold, log.task_id()), " attempt ", log.attempt(), "  ",
-                    terminal.Paint(StyleOfStatus(log.outcome() == "PASSED" ? "PASS" : log.outcome()), log.outcome()),
-                    absl::StrFormat("  %.1f s", log.seconds()), "  ", log.worker(), "\n");
+    absl::StrAppend(
+        &text, terminal.Paint(Style::kBold, log.task_id()), " attempt ", log.attempt(), "  ",
+        terminal.Paint(StyleOfStatus(log.outcome() == "PASSED" ? "PASS" : log.outcome()), log.outcome()),
+        absl::StrFormat("  %.1f s", log.seconds()), "  ", log.worker(), "\n");
     if (log.has_failure()) text += Indented(log.failure().message(), "  ");
     append("stdout", log.stdout(), log.stdout_dropped_bytes());
     append("stderr", log.stderr(), log.stderr_dropped_bytes());
@@ -126,12 +155,14 @@ std::string RenderAttempts(const Terminal& terminal, const v1::GetJobLogsRespons
 std::string RenderFailure(const Terminal& terminal, const v1::Failure& failure) {
   std::string where;
   if (!failure.file().empty()) {
-    where = absl::StrCat(failure.file(), failure.line() > 0 ? absl::StrCat(", line ", failure.line()) : "", ": ");
+    where =
+        absl::StrCat(failure.file(), failure.line() > 0 ? absl::StrCat(", line ", failure.line()) : "", ": ");
   } else if (!failure.component().empty()) {
     where = failure.component() + ": ";
   }
   std::string text = absl::StrCat(terminal.Paint(Style::kBold, where), failure.message(), "\n");
-  if (!failure.traceback().empty()) text += terminal.Paint(Style::kDim, Indented(failure.traceback(), "    "));
+  if (!failure.traceback().empty())
+    text += terminal.Paint(Style::kDim, Indented(failure.traceback(), "    "));
   return text;
 }
 
@@ -147,10 +178,12 @@ std::string RenderVerdict(const Terminal& terminal, const v1::Decomposition& dec
   std::string text = terminal.Paint(pass ? Style::kGood : Style::kBad, pass ? "PASS" : "FAIL");
   absl::StrAppend(&text, "  ", decomposition.model_name());
   if (steps.steps_size() > 0) {
-    absl::StrAppend(&text, ": ", passed, " of ", steps.steps_size(), steps.steps_size() == 1 ? " step" : " steps", " verified");
+    absl::StrAppend(&text, ": ", passed, " of ", steps.steps_size(),
+                    steps.steps_size() == 1 ? " step" : " steps", " verified");
     if (passed > 0) absl::StrAppend(&text, ", max_diff ", FormatDiff(max_diff));
   }
-  if (!coverage.status().empty()) absl::StrAppend(&text, ", coverage ", FormatPercent(coverage.coverage_pct()));
+  if (!coverage.status().empty())
+    absl::StrAppend(&text, ", coverage ", FormatPercent(coverage.coverage_pct()));
   return text + "\n";
 }
 

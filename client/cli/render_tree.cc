@@ -11,7 +11,8 @@ namespace {
 
 class TreeText {
  public:
-  explicit TreeText(const v1::Tree& tree) : table_({{"component"}, {"level"}, {"runs", Table::Align::kRight}, {"step"}}) {
+  explicit TreeText(const v1::Tree& tree)
+      : table_({{"component"}, {"level"}, {"runs", Table::Align::kRight}, {"step"}}) {
     for (const v1::Node& node : tree.nodes()) nodes_[node.id()] = &node;
   }
 
@@ -46,10 +47,14 @@ class TreeText {
   static Table::Cell Verdict(const v1::Node& node) {
     if (node.step().empty()) return {""};  // a kernel: verified in the steps that use it
     switch (node.verification()) {
-      case v1::TASK_STATE_PASSED: return {"PASS", Style::kGood};
+      case v1::TASK_STATE_PASSED:
+        return {"PASS", Style::kGood};
       case v1::TASK_STATE_GATE_FAILED:
-      case v1::TASK_STATE_FAILED: return {"FAIL", Style::kBad};
-      default: return {ShortEnumName(v1::TaskState_descriptor()->FindValueByNumber(node.verification()), true), Style::kDim};
+      case v1::TASK_STATE_FAILED:
+        return {"FAIL", Style::kBad};
+      default:
+        return {ShortEnumName(v1::TaskState_descriptor()->FindValueByNumber(node.verification()), true),
+                Style::kDim};
     }
   }
 
@@ -74,7 +79,8 @@ std::string RenderTree(const Terminal& terminal, const v1::Tree& tree) {
     const std::string level = ShortEnumName(v1::Level_descriptor()->FindValueByNumber(it->first), true);
     absl::StrAppend(&sum, sum.empty() ? "" : ", ", it->second, " ", level, it->second == 1 ? "" : "s");
   }
-  return absl::StrCat(text.Render(terminal), terminal.Paint(Style::kDim, absl::StrCat(tree.total_components(), " files: ", sum)),
+  return absl::StrCat(text.Render(terminal),
+                      terminal.Paint(Style::kDim, absl::StrCat(tree.total_components(), " files: ", sum)),
                       "\n");
 }
 

@@ -7,9 +7,9 @@
 namespace strata::cli {
 
 inline constexpr int kExitPass = 0;
-inline constexpr int kExitGateFailed = 1;    // the bundle so far is delivered
-inline constexpr int kExitUsage = 2;         // bad usage or input, also a submission that failed by its own fault
-inline constexpr int kExitUnavailable = 3;   // no service, or a defect of it
+inline constexpr int kExitGateFailed = 1;  // the bundle so far is delivered
+inline constexpr int kExitUsage = 2;  // bad usage or input, also a submission that failed by its own fault
+inline constexpr int kExitUnavailable = 3;  // no service, or a defect of it
 inline constexpr int kExitInterrupted = 130;
 
 // REQUIRES: !status.ok().

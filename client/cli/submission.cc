@@ -19,24 +19,28 @@ constexpr int64_t kMaxFileBytes = int64_t{64} << 20;
 std::string RandomUuid() {
   std::random_device random;
   const uint32_t a = random(), b = random(), c = random(), d = random();
-  return absl::StrFormat("%08x-%04x-4%03x-%04x-%04x%08x", a, b >> 16, b & 0xfff, 0x8000 | (c >> 16 & 0x3fff), c & 0xffff, d);
+  return absl::StrFormat("%08x-%04x-4%03x-%04x-%04x%08x", a, b >> 16, b & 0xfff, 0x8000 | (c >> 16 & 0x3fff),
+                         c & 0xffff, d);
 }
 
 absl::StatusOr<std::string> ReadModel(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " does not exist or cannot be read; name a Python file"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " does not exist or cannot be read; name a Python file"));
   }
   if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is not a regular file; name the Python file that has the model"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not a regular file; name the Python file that has the model"));
   }
   if (info.st_size == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " is empty (0 bytes); it needs a class Model, get_inputs() and get_init_inputs()"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, " is empty (0 bytes); it needs a class Model, get_inputs() and get_init_inputs()"));
   }
   if (info.st_size > kMaxFileBytes) {
     return absl::InvalidArgumentError(absl::StrCat(path, " has ", FormatBytes(info.st_size), "; at most ",
-                                                   FormatBytes(kMaxFileBytes), " are allowed. Is it a model's source?"));
+                                                   FormatBytes(kMaxFileBytes),
+                                                   " are allowed. Is it a model's source?"));
   }
   auto content = ReadFile(path, kMaxFileBytes);
   if (!content.ok()) return absl::InvalidArgumentError(content.status().message());

@@ -20,12 +20,18 @@ bool IsContinuation(char byte) { return (static_cast<unsigned char>(byte) & 0xc0
 
 const char* Code(Style style) {
   switch (style) {
-    case Style::kBold: return "\033[1m";
-    case Style::kDim: return "\033[2m";
-    case Style::kGood: return "\033[32m";
-    case Style::kBad: return "\033[1;31m";
-    case Style::kWarn: return "\033[33m";
-    case Style::kPlain: break;
+    case Style::kBold:
+      return "\033[1m";
+    case Style::kDim:
+      return "\033[2m";
+    case Style::kGood:
+      return "\033[32m";
+    case Style::kBad:
+      return "\033[1;31m";
+    case Style::kWarn:
+      return "\033[33m";
+    case Style::kPlain:
+      break;
   }
   return "";
 }
@@ -33,7 +39,9 @@ const char* Code(Style style) {
 }  // namespace
 
 Terminal::Terminal(FILE* out)
-    : out_(out), interactive_(IsInteractive(out)), colours_(interactive_ && std::getenv("NO_COLOR") == nullptr) {}
+    : out_(out),
+      interactive_(IsInteractive(out)),
+      colours_(interactive_ && std::getenv("NO_COLOR") == nullptr) {}
 
 void Terminal::Print(std::string_view text) {
   absl::MutexLock lock(&mutex_);

@@ -45,7 +45,8 @@ absl::Status CheckEntryPath(const std::string& path) {
   }
   for (absl::string_view part : absl::StrSplit(path, '/')) {
     if (part == "..") {
-      return absl::DataLossError(absl::StrCat("the bundle holds the path '", path, "', which leaves its folder"));
+      return absl::DataLossError(
+          absl::StrCat("the bundle holds the path '", path, "', which leaves its folder"));
     }
   }
   return absl::OkStatus();
@@ -53,10 +54,12 @@ absl::Status CheckEntryPath(const std::string& path) {
 
 absl::Status WriteFile(archive* reader, const fs::path& path) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (fd < 0) return absl::InternalError(absl::StrCat("cannot create ", path.string(), ": ", std::strerror(errno)));
+  if (fd < 0)
+    return absl::InternalError(absl::StrCat("cannot create ", path.string(), ": ", std::strerror(errno)));
   const int result = archive_read_data_into_fd(reader, fd);
   if (close(fd) != 0 || result < ARCHIVE_WARN) {
-    return absl::DataLossError(absl::StrCat("cannot write ", path.string(), ": ", archive_error_string(reader)));
+    return absl::DataLossError(
+        absl::StrCat("cannot write ", path.string(), ": ", archive_error_string(reader)));
   }
   return absl::OkStatus();
 }
@@ -69,13 +72,15 @@ absl::Status ExtractEntry(archive* reader, archive_entry* entry, const fs::path&
   if (absl::Status status = CheckEntryPath(path); !status.ok()) return status;
   if (archive_entry_hardlink(entry) != nullptr ||
       (archive_entry_filetype(entry) != AE_IFREG && archive_entry_filetype(entry) != AE_IFDIR)) {
-    return absl::DataLossError(absl::StrCat("the bundle holds '", path, "', which is neither file nor folder"));
+    return absl::DataLossError(
+        absl::StrCat("the bundle holds '", path, "', which is neither file nor folder"));
   }
   std::error_code error;
   const fs::path target = root / path;
   const bool folder = archive_entry_filetype(entry) == AE_IFDIR;
   fs::create_directories(folder ? target : target.parent_path(), error);
-  if (error) return absl::InternalError(absl::StrCat("cannot create ", target.string(), ": ", error.message()));
+  if (error)
+    return absl::InternalError(absl::StrCat("cannot create ", target.string(), ": ", error.message()));
   return folder ? absl::OkStatus() : WriteFile(reader, target);
 }
 
@@ -120,7 +125,8 @@ absl::Status TakePlace(const fs::path& fresh, const fs::path& dir) {
   if (error) {
     std::error_code ignored;
     if (replaces && !fs::exists(dir)) fs::rename(old, dir, ignored);
-    return absl::InternalError(absl::StrCat("cannot put the bundle at ", dir.string(), ": ", error.message()));
+    return absl::InternalError(
+        absl::StrCat("cannot put the bundle at ", dir.string(), ": ", error.message()));
   }
   if (replaces) fs::remove_all(old, error);
   return absl::OkStatus();
@@ -139,11 +145,12 @@ absl::Status CheckTarget(const std::string& dir, bool force) {
         absl::StrCat(dir, " is not empty; name another folder with -o, or replace it with --force"));
   }
   const fs::path root(dir);
-  if (fs::exists(root / "decomposition_tree.json", error) || fs::exists(root / "decomposition_log.json", error)) {
+  if (fs::exists(root / "decomposition_tree.json", error) ||
+      fs::exists(root / "decomposition_log.json", error)) {
     return absl::OkStatus();
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat(dir, " is no bundle, so --force does not replace it; remove it yourself, or name another with -o"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      dir, " is no bundle, so --force does not replace it; remove it yourself, or name another with -o"));
 }
 
 absl::Status UnpackBundle(const ByteSource& source, const std::string& dir, bool force) {
@@ -152,7 +159,8 @@ absl::Status UnpackBundle(const ByteSource& source, const std::string& dir, bool
   fs::path target = fs::absolute(dir, error).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();  // "out/"
   fs::create_directories(target.parent_path(), error);
-  std::string fresh = (target.parent_path() / absl::StrCat(".", target.filename().string(), ".XXXXXX")).string();
+  std::string fresh =
+      (target.parent_path() / absl::StrCat(".", target.filename().string(), ".XXXXXX")).string();
   if (error || mkdtemp(fresh.data()) == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot write below ", target.parent_path().string(), ": ", std::strerror(errno)));

@@ -32,12 +32,35 @@ class RenderTest : public ::testing::Test {
 constexpr char kTree[] = R"pb(
   root: "gpt"
   total_components: 4
-  nodes { id: "gpt" level: LEVEL_MODEL children: "block" children: "linear" instance_count: 1 step: "step_1_gpt_to_layers"
-          verification: TASK_STATE_PASSED calls { child: "block" calls: 4 } calls { child: "linear" calls: 1 } }
-  nodes { id: "block" level: LEVEL_LAYER children: "mlp" instance_count: 4 step: "step_2" verification: TASK_STATE_GATE_FAILED
-          calls { child: "mlp" calls: 1 } }
-  nodes { id: "mlp" level: LEVEL_FUSION children: "linear" instance_count: 4 step: "step_3" verification: TASK_STATE_WAITING
-          calls { child: "linear" calls: 2 } }
+  nodes {
+    id: "gpt"
+    level: LEVEL_MODEL
+    children: "block"
+    children: "linear"
+    instance_count: 1
+    step: "step_1_gpt_to_layers"
+    verification: TASK_STATE_PASSED
+    calls { child: "block" calls: 4 }
+    calls { child: "linear" calls: 1 }
+  }
+  nodes {
+    id: "block"
+    level: LEVEL_LAYER
+    children: "mlp"
+    instance_count: 4
+    step: "step_2"
+    verification: TASK_STATE_GATE_FAILED
+    calls { child: "mlp" calls: 1 }
+  }
+  nodes {
+    id: "mlp"
+    level: LEVEL_FUSION
+    children: "linear"
+    instance_count: 4
+    step: "step_3"
+    verification: TASK_STATE_WAITING
+    calls { child: "linear" calls: 2 }
+  }
   nodes { id: "linear" level: LEVEL_KERNEL instance_count: 9 }
 )pb";
 
@@ -54,24 +77,30 @@ TEST_F(RenderTest, TheTreeShowsLevelsVerdictsAndRunsAtEachPlace) {
 
 TEST_F(RenderTest, AComponentOfTwoParentsIsUnfoldedOnce) {
   const std::string text = RenderTree(terminal_, Parse<v1::Tree>(R"pb(
-    root: "m"
-    nodes { id: "m" level: LEVEL_MODEL children: "a" children: "b" }
-    nodes { id: "a" level: LEVEL_LAYER children: "f" }
-    nodes { id: "b" level: LEVEL_LAYER children: "f" }
-    nodes { id: "f" level: LEVEL_FUSION children: "k" }
-    nodes { id: "k" level: LEVEL_KERNEL }
-  )pb"));
+                                        root: "m"
+                                        nodes { id: "m" level: LEVEL_MODEL children: "a" children: "b" }
+                                        nodes { id: "a" level: LEVEL_LAYER children: "f" }
+                                        nodes { id: "b" level: LEVEL_LAYER children: "f" }
+                                        nodes { id: "f" level: LEVEL_FUSION children: "k" }
+                                        nodes { id: "k" level: LEVEL_KERNEL }
+                                      )pb"));
   EXPECT_THAT(text, HasSubstr("f (as above)"));
   EXPECT_EQ(text.find("─ k"), text.rfind("─ k"));
 }
 
 TEST_F(RenderTest, StepsWithoutVerdictSayWhatTheirTasksDo) {
   EXPECT_EQ(RenderSteps(terminal_, Parse<v1::ListStepsResponse>(R"pb(
-              steps { name: "step_1_gpt_to_layers" status: "PASS" coverage_pct: 100 decompose: TASK_STATE_PASSED verify: TASK_STATE_PASSED }
-              steps { name: "step_2" status: "FAIL" max_diff: 0.00125 coverage_pct: 99.99 }
-              steps { name: "step_3" decompose: TASK_STATE_PASSED verify: TASK_STATE_RUNNING }
-              steps { name: "step_4" decompose: TASK_STATE_WAITING verify: TASK_STATE_WAITING }
-            )pb")),
+                          steps {
+                            name: "step_1_gpt_to_layers"
+                            status: "PASS"
+                            coverage_pct: 100
+                            decompose: TASK_STATE_PASSED
+                            verify: TASK_STATE_PASSED
+                          }
+                          steps { name: "step_2" status: "FAIL" max_diff: 0.00125 coverage_pct: 99.99 }
+                          steps { name: "step_3" decompose: TASK_STATE_PASSED verify: TASK_STATE_RUNNING }
+                          steps { name: "step_4" decompose: TASK_STATE_WAITING verify: TASK_STATE_WAITING }
+                        )pb")),
             "step                  status   max_diff  coverage\n"
             "step_1_gpt_to_layers  PASS            0     100 %\n"
             "step_2                FAIL       0.0013    99.9 %\n"
@@ -80,23 +109,39 @@ TEST_F(RenderTest, StepsWithoutVerdictSayWhatTheirTasksDo) {
 }
 
 TEST_F(RenderTest, CoverageEndsWithASentence) {
-  const std::string text = RenderCoverage(terminal_, Parse<v1::Coverage>(R"pb(
-    status: "PARTIAL_COVERAGE" total_original_ops: 3 coverage_pct: 66.6 missing_op_types: "relu"
-    operators { op_type: "linear" original_count: 2 decomposed_count: 2 status: "covered" kernel_files: "level_0_kernel/linear.py" }
-    operators { op_type: "relu" original_count: 1 decomposed_count: 0 status: "missing" }
-  )pb"));
+  const std::string text =
+      RenderCoverage(terminal_, Parse<v1::Coverage>(R"pb(
+                       status: "PARTIAL_COVERAGE"
+                       total_original_ops: 3
+                       coverage_pct: 66.6
+                       missing_op_types: "relu"
+                       operators {
+                         op_type: "linear"
+                         original_count: 2
+                         decomposed_count: 2
+                         status: "covered"
+                         kernel_files: "level_0_kernel/linear.py"
+                       }
+                       operators { op_type: "relu" original_count: 1 decomposed_count: 0 status: "missing" }
+                     )pb"));
   EXPECT_THAT(text, HasSubstr("linear           2        2  covered  linear.py\n"));
   EXPECT_THAT(text, HasSubstr("PARTIAL_COVERAGE  66.6 % of 3 operators, missing relu, extra nothing\n"));
 }
 
 TEST_F(RenderTest, AFailureSaysFileAndLineFirst) {
   EXPECT_EQ(RenderFailure(terminal_, Parse<v1::Failure>(R"pb(
-              kind: FAILURE_KIND_USER message: "forward raised ValueError: no" file: "mlp.py" line: 12 traceback: "Traceback\n  x\n")pb")),
+                            kind: FAILURE_KIND_USER
+                            message: "forward raised ValueError: no"
+                            file: "mlp.py"
+                            line: 12
+                            traceback: "Traceback\n  x\n")pb")),
             "mlp.py, line 12: forward raised ValueError: no\n    Traceback\n      x\n");
 }
 
 TEST_F(RenderTest, TheVerdictIsTheWorstOfAll) {
-  const auto steps = Parse<v1::ListStepsResponse>(R"pb(steps { status: "PASS" } steps { status: "PASS" max_diff: 1e-7 } steps {})pb");
+  const auto steps = Parse<v1::ListStepsResponse>(R"pb(steps { status: "PASS" }
+                                                       steps { status: "PASS" max_diff: 1e-7 }
+                                                       steps {})pb");
   v1::Decomposition job;
   job.set_model_name("gpt");
   job.set_state(v1::STATE_FAILED);
@@ -117,8 +162,14 @@ TEST(Format, AlmostEverythingIsNotEverything) {
 
 TEST(Json, WholeNumbersAreNumbersEnumsAreShortAndMapsAreSorted) {
   const auto json = ToJson(Parse<v1::Decomposition>(R"pb(
-    id: "x" state: STATE_FAILED failure { kind: FAILURE_KIND_GATE } counts { steps_total: 3 } last_event: 9007199254740993
-    labels { key: "b" value: "2" } labels { key: "a" value: "1" } create_time { seconds: 0 }
+    id: "x"
+    state: STATE_FAILED
+    failure { kind: FAILURE_KIND_GATE }
+    counts { steps_total: 3 }
+    last_event: 9007199254740993
+    labels { key: "b" value: "2" }
+    labels { key: "a" value: "1" }
+    create_time { seconds: 0 }
   )pb"));
   EXPECT_EQ(json["state"], "FAILED");
   EXPECT_EQ(json["failure"]["kind"], "GATE");

@@ -76,7 +76,8 @@ class UnpackTest : public ::testing::Test {
 
   fs::path root_;
   std::string target_;
-  const std::string good_ = TarZst({{"decomposition_tree.json", "{}"}, {"steps/step_1/original.py", "import torch\n"}});
+  const std::string good_ =
+      TarZst({{"decomposition_tree.json", "{}"}, {"steps/step_1/original.py", "import torch\n"}});
 };
 
 TEST_F(UnpackTest, FilesAndFoldersArriveAsTheyWereSent) {
@@ -99,7 +100,9 @@ TEST_F(UnpackTest, AFolderWithContentIsRefusedWithoutForce) {
 }
 
 TEST_F(UnpackTest, ForceReplacesAnEarlierBundleWhole) {
-  ASSERT_TRUE(UnpackBundle(InPieces(TarZst({{"decomposition_tree.json", "old"}, {"gone.py", ""}})), target_, false).ok());
+  ASSERT_TRUE(
+      UnpackBundle(InPieces(TarZst({{"decomposition_tree.json", "old"}, {"gone.py", ""}})), target_, false)
+          .ok());
   ASSERT_TRUE(UnpackBundle(InPieces(good_), target_, true).ok());
   EXPECT_EQ(Read(target_ + "/decomposition_tree.json"), "{}");
   EXPECT_FALSE(fs::exists(target_ + "/gone.py"));
@@ -138,7 +141,8 @@ TEST_F(UnpackTest, ATruncatedStreamLeavesNothing) {
 }
 
 TEST_F(UnpackTest, TheStreamsOwnErrorComesThroughEvenAfterTheArchivesEnd) {
-  const absl::Status status = UnpackBundle(InPieces(good_, 37, absl::UnavailableError("server went away")), target_, false);
+  const absl::Status status =
+      UnpackBundle(InPieces(good_, 37, absl::UnavailableError("server went away")), target_, false);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(EntriesInRoot(), 0u);
 }

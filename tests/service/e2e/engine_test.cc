@@ -11,8 +11,8 @@
 namespace strata::e2e {
 namespace {
 
-using ::testing::HasSubstr;
 using std::chrono::seconds;
+using ::testing::HasSubstr;
 
 std::string Source(const std::string& path) {
   const char* root = std::getenv("STRATA_SOURCE_DIR");
@@ -22,8 +22,9 @@ std::string Source(const std::string& path) {
 TEST(Decompose, TheExampleComesBackProvedBitForBit) {
   auto dir = TempDir::Create("strata_engine");
   const std::string out = JoinPath(dir->path(), "bundle");
-  const CliResult result =
-      RunProgram({Program("strata"), "decompose", Source("examples/mlp.py"), "-o", out, "--device", "cpu", "--json"}, seconds(300));
+  const CliResult result = RunProgram(
+      {Program("strata"), "decompose", Source("examples/mlp.py"), "-o", out, "--device", "cpu", "--json"},
+      seconds(300));
   ASSERT_EQ(result.code, 0) << result.out << result.err;
   const auto document = result.json();
   EXPECT_EQ(document["status"], "PASS");
@@ -84,18 +85,21 @@ TEST_F(RejectTest, EveryBadSubmissionEndsWithTwoAndSaysWhatIsWrong) {
     EXPECT_TRUE(service_->ServerAlive()) << file;
     EXPECT_TRUE(service_->WorkerAlive()) << file;
   }
-  const CliResult next = service_->Cli({"decompose", Source("examples/mlp.py"), "-o", service_->Path("mlp")}, seconds(300));
+  const CliResult next =
+      service_->Cli({"decompose", Source("examples/mlp.py"), "-o", service_->Path("mlp")}, seconds(300));
   EXPECT_EQ(next.code, 0) << next.out << next.err;
 }
 
 TEST_F(RejectTest, AfterTheServersDeathTheRealJobFinishesToo) {
-  Background decompose(service_->CliArgv({"decompose", Source("examples/mlp.py"), "-o", service_->Path("killed")}));
+  Background decompose(
+      service_->CliArgv({"decompose", Source("examples/mlp.py"), "-o", service_->Path("killed")}));
   ASSERT_TRUE(decompose.AwaitOutput("done  prepare", seconds(120)));
   service_->KillServer();
   service_->StartServer();
   const CliResult result = decompose.Wait(seconds(300));
   EXPECT_EQ(result.code, 0) << result.out << result.err;
-  for (const char* question : {"tree", "steps", "log", "coverage"}) EXPECT_EQ(service_->Cli({question}).code, 0) << question;
+  for (const char* question : {"tree", "steps", "log", "coverage"})
+    EXPECT_EQ(service_->Cli({question}).code, 0) << question;
 }
 
 TEST_F(RejectTest, APythonClientFindsItsWayByReflection) {
@@ -103,7 +107,8 @@ TEST_F(RejectTest, APythonClientFindsItsWayByReflection) {
     GTEST_SKIP() << TEST_PYTHON << " has no grpcio and grpcio-reflection";
   }
   const CliResult result = RunProgram(
-      {TEST_PYTHON, CLIENT_TEST, "--server", service_->address(), "--model", Source("examples/mlp.py")}, seconds(300));
+      {TEST_PYTHON, CLIENT_TEST, "--server", service_->address(), "--model", Source("examples/mlp.py")},
+      seconds(300));
   EXPECT_EQ(result.code, 0) << result.out << result.err;
 }
 

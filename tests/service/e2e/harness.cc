@@ -51,7 +51,8 @@ bool Answers(const std::string& socket_path) {
 
 std::string Program(const std::string& name) { return JoinPath(ProgramDir(), name); }
 
-Background::Background(const std::vector<std::string>& argv) : process_(Launch(argv, SubprocessOptions::Stdio::kPipe)) {}
+Background::Background(const std::vector<std::string>& argv)
+    : process_(Launch(argv, SubprocessOptions::Stdio::kPipe)) {}
 
 void Background::Read(std::chrono::milliseconds patience) {
   pollfd fds[] = {{process_->output_fd(), POLLIN, 0}, {process_->error_fd(), POLLIN, 0}};
@@ -99,15 +100,16 @@ Service::~Service() {
 }
 
 void Service::StartServer() {
-  server_ = Launch({Program("strata-server"), "--listen", address(), "--data-dir", Path("data"), "--lease-seconds", "3",
-                    "--log-level", "warn"},
+  server_ = Launch({Program("strata-server"), "--listen", address(), "--data-dir", Path("data"),
+                    "--lease-seconds", "3", "--log-level", "warn"},
                    SubprocessOptions::Stdio::kInherit);
-  for (int i = 0; i < 600 && !Answers(Path("s.sock")); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  for (int i = 0; i < 600 && !Answers(Path("s.sock")); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
 }
 
 void Service::StartWorker() {
-  worker_ = Launch({Program("strata-worker"), "--server", address(), "--engine", engine_, "--cache-dir", Path("cache"), "--slots",
-                    std::to_string(slots_), "--log-level", "warning"},
+  worker_ = Launch({Program("strata-worker"), "--server", address(), "--engine", engine_, "--cache-dir",
+                    Path("cache"), "--slots", std::to_string(slots_), "--log-level", "warning"},
                    SubprocessOptions::Stdio::kInherit);
 }
 

@@ -57,7 +57,8 @@ class Service {
   std::string Write(const std::string& name, const std::string& text) const;
 
   // strata ARGUMENTS --server ADDRESS.
-  CliResult Cli(std::vector<std::string> arguments, std::chrono::seconds patience = std::chrono::seconds(120)) const;
+  CliResult Cli(std::vector<std::string> arguments,
+                std::chrono::seconds patience = std::chrono::seconds(120)) const;
   std::vector<std::string> CliArgv(std::vector<std::string> arguments) const;
 
  private:

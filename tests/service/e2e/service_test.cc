@@ -12,10 +12,10 @@
 namespace strata::e2e {
 namespace {
 
+using std::chrono::seconds;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-using std::chrono::seconds;
 
 class ServiceTest : public ::testing::Test {
  protected:
@@ -54,8 +54,8 @@ TEST_F(ServiceTest, DecomposeDeliversTheBundleAndSaysPass) {
 }
 
 TEST_F(ServiceTest, DecomposeAsJsonPrintsOneDocument) {
-  const CliResult result =
-      service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("bundle"), "--json"});
+  const CliResult result = service_.Cli(
+      {"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("bundle"), "--json"});
   EXPECT_EQ(result.code, 0) << result.err;
   const auto document = result.json();
   ASSERT_TRUE(document.is_object()) << result.out;
@@ -77,11 +77,12 @@ TEST_F(ServiceTest, AFailedGateDeliversWhatWasProvedAndEndsWithOne) {
 }
 
 TEST_F(ServiceTest, TheSubmissionsOwnFailureNamesFileAndLineAndEndsWithTwo) {
-  const CliResult result =
-      service_.Cli({"decompose", service_.Write("toy.py", "# toy\n\n# fail prepare\n"), "-o", service_.Path("bundle")});
+  const CliResult result = service_.Cli(
+      {"decompose", service_.Write("toy.py", "# toy\n\n# fail prepare\n"), "-o", service_.Path("bundle")});
   EXPECT_EQ(result.code, 2);
   EXPECT_THAT(result.out, HasSubstr("toy.py, line 3: told to fail in prepare"));
-  EXPECT_EQ(service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("next")}).code, 0);
+  EXPECT_EQ(
+      service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("next")}).code, 0);
 }
 
 TEST_F(ServiceTest, AnEngineThatKeepsDyingEndsTheJobAsOursAndTheNextOneRuns) {
@@ -90,7 +91,8 @@ TEST_F(ServiceTest, AnEngineThatKeepsDyingEndsTheJobAsOursAndTheNextOneRuns) {
   EXPECT_EQ(result.code, 3) << result.out;
   EXPECT_THAT(result.out, HasSubstr("exit status 17"));
   EXPECT_THAT(result.out, HasSubstr("told to die in prepare"));
-  EXPECT_EQ(service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("next")}).code, 0);
+  EXPECT_EQ(
+      service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("next")}).code, 0);
   EXPECT_TRUE(service_.WorkerAlive());
 }
 
@@ -127,7 +129,8 @@ TEST_F(ServiceTest, WatchAsJsonIsOneEventALineAndResumes) {
   for (std::string line; std::getline(lines, line);) events.push_back(nlohmann::json::parse(line));
   ASSERT_GT(events.size(), 5u);
   EXPECT_EQ(events.back()["state_changed"]["state"], "SUCCEEDED");
-  const CliResult rest = service_.Cli({"watch", id, "--json", "--after", events[events.size() - 2]["number"].dump()});
+  const CliResult rest =
+      service_.Cli({"watch", id, "--json", "--after", events[events.size() - 2]["number"].dump()});
   EXPECT_EQ(std::count(rest.out.begin(), rest.out.end(), '\n'), 1) << rest.out;
 }
 
@@ -138,7 +141,8 @@ TEST_F(ServiceTest, QuestionsAnswerForPeopleAndForMachines) {
   EXPECT_THAT(service_.Cli({"list", "--model", "toy"}).out, HasSubstr(id));
   EXPECT_THAT(service_.Cli({"list", "--state", "failed"}).out, HasSubstr("no decompositions"));
   EXPECT_THAT(service_.Cli({"workers"}).out, HasSubstr("connected"));
-  EXPECT_THAT(service_.Cli({"log", id, "--output", "--task", "prepare"}).out, HasSubstr("hello from the model"));
+  EXPECT_THAT(service_.Cli({"log", id, "--output", "--task", "prepare"}).out,
+              HasSubstr("hello from the model"));
   EXPECT_THAT(service_.Cli({"steps", id, "--step", "block"}).out, HasSubstr("original.py → refactored.py"));
   EXPECT_THAT(service_.Cli({"coverage", id, "--step", "block"}).out, HasSubstr("relu"));
   EXPECT_EQ(service_.Cli({"steps", id, "--json"}).json()["steps"][0]["status"], "PASS");
@@ -157,7 +161,8 @@ TEST_F(ServiceTest, CancelKillsTheRunningTask) {
 }
 
 TEST_F(ServiceTest, CtrlCOnDecomposeCancelsTheJob) {
-  Background decompose(service_.CliArgv({"decompose", service_.Write("toy.py", "# sleep 600\n"), "-o", service_.Path("bundle")}));
+  Background decompose(service_.CliArgv(
+      {"decompose", service_.Write("toy.py", "# sleep 600\n"), "-o", service_.Path("bundle")}));
   ASSERT_TRUE(decompose.AwaitOutput("job ", seconds(30)));
   decompose.Signal(SIGINT);
   EXPECT_EQ(decompose.Wait(seconds(20)).code, 130);
@@ -182,7 +187,8 @@ TEST_F(ServiceTest, BadInputIsRefusedBeforeAnythingStarts) {
 }
 
 TEST_F(ServiceTest, AFolderThatIsNotEmptyIsRefusedBeforeTheWorkStarts) {
-  const CliResult result = service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("data")});
+  const CliResult result =
+      service_.Cli({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("data")});
   EXPECT_EQ(result.code, 2);
   EXPECT_THAT(result.err, HasSubstr("is not empty"));
   EXPECT_EQ(service_.Cli({"list", "--json"}).json()["decompositions"].size(), 0u);
@@ -195,8 +201,10 @@ TEST_F(ServiceTest, ADecompositionThatIsNotThereEndsWithTwo) {
 }
 
 TEST(ServiceAway, EveryCommandEndsWithThree) {
-  for (const char* command : {"status", "list", "tree", "steps", "log", "coverage", "workers", "watch", "get"}) {
-    const CliResult result = RunProgram({Program("strata"), command, "--server", "unix:/tmp/strata_nobody.sock"}, seconds(20));
+  for (const char* command :
+       {"status", "list", "tree", "steps", "log", "coverage", "workers", "watch", "get"}) {
+    const CliResult result =
+        RunProgram({Program("strata"), command, "--server", "unix:/tmp/strata_nobody.sock"}, seconds(20));
     EXPECT_EQ(result.code, 3) << command;
     EXPECT_THAT(result.err, HasSubstr("unix:/tmp/strata_nobody.sock")) << command;
   }
@@ -238,7 +246,8 @@ class EmbeddedTest : public ::testing::Test {
 
 TEST_F(EmbeddedTest, WithoutServerItStartsItsOwnAndLeavesNothing) {
   ASSERT_TRUE(WriteFile(Path("toy.py"), "# toy\n").ok());
-  const CliResult result = RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60));
+  const CliResult result =
+      RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60));
   EXPECT_EQ(result.code, 0) << result.out << result.err;
   EXPECT_THAT(result.out, HasSubstr("\nPASS  toy"));
   EXPECT_EQ(Left(), 0);
@@ -269,7 +278,8 @@ TEST_F(EmbeddedTest, AnEngineThatDoesNotStartEndsWithThreeAndItsOwnWords) {
   std::filesystem::remove(Path("strata-engine"));
   std::filesystem::copy_file("/bin/false", Path("strata-engine"));
   ASSERT_TRUE(WriteFile(Path("toy.py"), "# toy\n").ok());
-  const CliResult result = RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60));
+  const CliResult result =
+      RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60));
   EXPECT_EQ(result.code, 3) << result.out;
   EXPECT_THAT(result.err, HasSubstr("strata-worker ended"));
   EXPECT_THAT(result.err, HasSubstr("exit status 1"));
@@ -279,8 +289,9 @@ TEST(PythonClient, SubmitsWatchesAndDownloadsByReflection) {
   const CliResult has = RunProgram({TEST_PYTHON, "-c", "import grpc, grpc_reflection"}, seconds(60));
   if (has.code != 0) GTEST_SKIP() << TEST_PYTHON << " has no grpcio and grpcio-reflection";
   Service service(SCRIPTED_ENGINE);
-  const CliResult result = RunProgram(
-      {TEST_PYTHON, CLIENT_TEST, "--server", service.address(), "--model", service.Write("toy.py", "# sleep 0.1\n")}, seconds(120));
+  const CliResult result = RunProgram({TEST_PYTHON, CLIENT_TEST, "--server", service.address(), "--model",
+                                       service.Write("toy.py", "# sleep 0.1\n")},
+                                      seconds(120));
   EXPECT_EQ(result.code, 0) << result.out << result.err;
   EXPECT_THAT(result.out, HasSubstr("PASS"));
 }
