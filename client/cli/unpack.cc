@@ -6,19 +6,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/status.h"
 
 namespace strata::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr char kMark[] = "decomposition_tree.json";  // a folder that has it is a bundle
 
 struct Feed {
   const ByteSource& source;
@@ -116,59 +121,100 @@ bool IsEmptyFolder(const fs::path& dir) {
   return fs::is_directory(dir, error) && fs::is_empty(dir, error);
 }
 
-absl::Status TakePlace(const fs::path& fresh, const fs::path& dir) {
-  const fs::path old = fresh.string() + ".old";
+// Absolute and without links: what is renamed is the folder, not the way to it.
+absl::StatusOr<fs::path> Resolve(const std::string& dir) {
   std::error_code error;
-  const bool replaces = fs::exists(dir) && !IsEmptyFolder(dir);
-  if (replaces) fs::rename(dir, old, error);
-  if (!error) fs::rename(fresh, dir, error);
-  if (error) {
-    std::error_code ignored;
-    if (replaces && !fs::exists(dir)) fs::rename(old, dir, ignored);
-    return absl::InternalError(
-        absl::StrCat("cannot put the bundle at ", dir.string(), ": ", error.message()));
+  fs::path target = fs::absolute(dir, error);
+  if (!error) target = fs::weakly_canonical(target, error);
+  if (error) return absl::FailedPreconditionError(absl::StrCat("cannot write ", dir, ": ", error.message()));
+  if (!target.has_filename()) target = target.parent_path();  // "out/"
+  if (fs::is_symlink(target, error)) {
+    return absl::FailedPreconditionError(absl::StrCat(dir, " is a link to nothing; name a folder with -o"));
   }
-  if (replaces) fs::remove_all(old, error);
-  return absl::OkStatus();
+  return target;
 }
 
-}  // namespace
-
-absl::Status CheckTarget(const std::string& dir, bool force) {
+absl::Status CheckReplaceable(const fs::path& target, const std::string& dir, bool force) {
   std::error_code error;
-  if (!fs::exists(dir, error) || IsEmptyFolder(dir)) return absl::OkStatus();
-  if (!fs::is_directory(dir, error)) {
+  if (!fs::exists(target, error) || IsEmptyFolder(target)) return absl::OkStatus();
+  if (!fs::is_directory(target, error)) {
     return absl::FailedPreconditionError(absl::StrCat(dir, " is a file; name a folder with -o"));
   }
   if (!force) {
     return absl::FailedPreconditionError(
         absl::StrCat(dir, " is not empty; name another folder with -o, or replace it with --force"));
   }
-  const fs::path root(dir);
-  if (fs::exists(root / "decomposition_tree.json", error) ||
-      fs::exists(root / "decomposition_log.json", error)) {
+  if (fs::exists(target / kMark, error) || fs::exists(target / "decomposition_log.json", error))
     return absl::OkStatus();
-  }
   return absl::FailedPreconditionError(absl::StrCat(
       dir, " is no bundle, so --force does not replace it; remove it yourself, or name another with -o"));
 }
 
-absl::Status UnpackBundle(const ByteSource& source, const std::string& dir, bool force) {
-  if (absl::Status status = CheckTarget(dir, force); !status.ok()) return status;
-  std::error_code error;
-  fs::path target = fs::absolute(dir, error).lexically_normal();
-  if (!target.has_filename()) target = target.parent_path();  // "out/"
-  fs::create_directories(target.parent_path(), error);
-  std::string fresh =
-      (target.parent_path() / absl::StrCat(".", target.filename().string(), ".XXXXXX")).string();
-  if (error || mkdtemp(fresh.data()) == nullptr) {
+// A folder on the target's file system: in an empty target, which stays the folder it is (a shell may stand
+// in it, or a disk be mounted there), else beside it.
+absl::StatusOr<std::string> MakeFresh(const fs::path& target) {
+  const fs::path parent = IsEmptyFolder(target) ? target : target.parent_path();
+  const auto failed = [&](const std::string& why) {
     return absl::FailedPreconditionError(
-        absl::StrCat("cannot write below ", target.parent_path().string(), ": ", std::strerror(errno)));
+        absl::StrCat("cannot write below ", parent.string(), ": ", why, "; name another folder with -o"));
+  };
+  std::error_code error;
+  fs::create_directories(parent, error);
+  if (error) return failed(error.message());
+  std::string fresh = (parent / absl::StrCat(".", target.filename().string(), ".XXXXXX")).string();
+  if (mkdtemp(fresh.data()) == nullptr) return failed(std::strerror(errno));
+  return fresh;
+}
+
+// The mark comes last: who sees it sees all of the bundle.
+std::error_code Fill(const fs::path& dir, const fs::path& fresh) {
+  std::error_code error;
+  std::vector<fs::path> names;
+  for (const auto& entry : fs::directory_iterator(fresh, error)) names.push_back(entry.path().filename());
+  std::stable_partition(names.begin(), names.end(), [](const fs::path& name) { return name != kMark; });
+  for (size_t i = 0; i < names.size() && !error; ++i) fs::rename(fresh / names[i], dir / names[i], error);
+  if (error) {
+    std::error_code ignored;
+    for (const fs::path& name : names) fs::remove_all(dir / name, ignored);
   }
+  return error;
+}
+
+std::error_code Swap(const fs::path& dir, const fs::path& fresh) {
+  const fs::path old = fresh.string() + ".old";
+  std::error_code error;
+  const bool replaces = fs::exists(dir, error);
+  if (replaces) fs::rename(dir, old, error);
+  if (!error) fs::rename(fresh, dir, error);
+  std::error_code ignored;
+  if (error && replaces && !fs::exists(dir, ignored)) fs::rename(old, dir, ignored);
+  if (!error && replaces) fs::remove_all(old, ignored);
+  return error;
+}
+
+}  // namespace
+
+absl::Status CheckTarget(const std::string& dir, bool force) {
+  STRATA_ASSIGN_OR_RETURN(const fs::path target, Resolve(dir));
+  STRATA_RETURN_IF_ERROR(CheckReplaceable(target, dir, force));
+  STRATA_ASSIGN_OR_RETURN(const std::string fresh, MakeFresh(target));
+  std::error_code ignored;
+  fs::remove(fresh, ignored);
+  return absl::OkStatus();
+}
+
+absl::Status UnpackBundle(const ByteSource& source, const std::string& dir, bool force) {
+  STRATA_ASSIGN_OR_RETURN(const fs::path target, Resolve(dir));
+  STRATA_RETURN_IF_ERROR(CheckReplaceable(target, dir, force));
+  STRATA_ASSIGN_OR_RETURN(const fs::path fresh, MakeFresh(target));
+  std::error_code error;
   absl::Cleanup cleanup = [&] { fs::remove_all(fresh, error); };
-  if (absl::Status status = ExtractAll(source, fresh); !status.ok()) return status;
+  STRATA_RETURN_IF_ERROR(ExtractAll(source, fresh));
   chmod(fresh.c_str(), 0755);
-  return TakePlace(fresh, target);
+  error = fresh.parent_path() == target ? Fill(target, fresh) : Swap(target, fresh);
+  if (!error) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("cannot put the bundle at ", target.string(), ": ", error.message()));
 }
 
 }  // namespace strata::cli

@@ -2,7 +2,8 @@
 // A bundle's tar.zst stream → a folder that is either complete or not there.
 //
 // Entries may only be files and folders below the target: no links, devices, absolute paths or "..". They
-// are written into a temporary folder beside the target, which takes the target's place at the end.
+// are written into a temporary folder beside the target, which takes the target's place at the end; an empty
+// target stays and is filled instead.
 
 #include <functional>
 #include <string>
@@ -15,8 +16,9 @@ namespace strata::cli {
 // The next piece of the stream; empty at its end. An error ends the unpacking with that error.
 using ByteSource = std::function<absl::StatusOr<std::string>()>;
 
-// Whether `dir` may be written. FailedPrecondition, in words, for a folder that is not empty: without
-// `force` always, with it unless it is an earlier bundle. Worth asking before the work starts.
+// Whether `dir` can be written; makes the folder around it. FailedPrecondition, in words, where nothing can
+// be made there, and for a folder that is not empty: without `force` always, with it unless it is an earlier
+// bundle. Worth asking before the work starts.
 absl::Status CheckTarget(const std::string& dir, bool force);
 
 // On failure `dir` is what it was before and nothing is left beside it.

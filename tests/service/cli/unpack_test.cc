@@ -3,6 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -86,9 +87,46 @@ TEST_F(UnpackTest, FilesAndFoldersArriveAsTheyWereSent) {
   EXPECT_EQ(EntriesInRoot(), 1u);
 }
 
-TEST_F(UnpackTest, AnEmptyFolderIsTaken) {
+TEST_F(UnpackTest, AnEmptyFolderStaysTheFolderItIs) {
   fs::create_directory(target_);
-  EXPECT_TRUE(UnpackBundle(InPieces(good_), target_, false).ok());
+  struct stat before {
+  }, after{};
+  ASSERT_EQ(stat(target_.c_str(), &before), 0);
+  ASSERT_TRUE(UnpackBundle(InPieces(good_), target_, false).ok());
+  ASSERT_EQ(stat(target_.c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  EXPECT_EQ(std::distance(fs::directory_iterator(target_), {}), 2);
+  EXPECT_EQ(EntriesInRoot(), 1u);
+}
+
+TEST_F(UnpackTest, AnEmptyFolderIsEmptyAgainAfterABrokenStream) {
+  fs::create_directory(target_);
+  EXPECT_FALSE(UnpackBundle(InPieces(good_.substr(0, good_.size() / 2)), target_, false).ok());
+  EXPECT_TRUE(fs::is_empty(target_));
+}
+
+TEST_F(UnpackTest, ALinkIsFollowedToItsFolder) {
+  fs::create_directory(root_ / "real");
+  fs::create_directory_symlink(root_ / "real", target_);
+  ASSERT_TRUE(UnpackBundle(InPieces(good_), target_, false).ok());
+  ASSERT_TRUE(UnpackBundle(InPieces(good_), target_, true).ok());
+  EXPECT_TRUE(fs::is_symlink(target_));
+  EXPECT_EQ(Read(root_ / "real/decomposition_tree.json"), "{}");
+}
+
+TEST_F(UnpackTest, WhatCannotBeMadeIsRefusedByTheCheckAlready) {
+  std::ofstream(root_ / "file") << "";
+  fs::create_symlink(root_ / "nothing", root_ / "dangling");
+  const auto refusal = [&](const std::string& dir) { return std::string(CheckTarget(dir, true).message()); };
+  EXPECT_THAT(refusal("/proc/nowhere/x"),
+              HasSubstr("cannot write below /proc/nowhere: No such file or directory"));
+  EXPECT_THAT(refusal(root_ / "file/sub"), HasSubstr("Not a directory"));
+  EXPECT_THAT(refusal(root_ / "dangling"), HasSubstr("is a link to nothing"));
+}
+
+TEST_F(UnpackTest, TheCheckMakesTheParentAndNothingElse) {
+  EXPECT_TRUE(CheckTarget(root_ / "a/b/out", false).ok());
+  EXPECT_TRUE(fs::is_empty(root_ / "a/b"));
 }
 
 TEST_F(UnpackTest, AFolderWithContentIsRefusedWithoutForce) {
