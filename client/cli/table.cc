@@ -18,6 +18,11 @@ void Append(const Terminal& terminal, const Table::Cell& cell, size_t width, Tab
 
 }  // namespace
 
+void Table::Add(std::vector<Cell> row) {
+  for (Cell& cell : row) cell.text = Printable(cell.text);
+  rows_.push_back(std::move(row));
+}
+
 std::string Table::Render(const Terminal& terminal) const {
   std::vector<size_t> widths;
   std::vector<Cell> titles;

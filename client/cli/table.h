@@ -22,8 +22,8 @@ class Table {
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
-  // REQUIRES: one cell a column.
-  void Add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
+  // Texts are made printable. REQUIRES: one cell a column.
+  void Add(std::vector<Cell> row);
   bool empty() const { return rows_.empty(); }
 
   // Title line and rows; no trailing blanks on any line.

@@ -43,6 +43,12 @@ class Terminal {
   std::string status_ ABSL_GUARDED_BY(mutex_);
 };
 
+bool IsUtf8(std::string_view text);
+
+// Control characters, and bytes that are no UTF-8, as \xNN: a name that somebody chose does not steer the
+// terminal. Tabs stay, with `keep_lines` ends of lines too.
+std::string Printable(std::string_view text, bool keep_lines = false);
+
 // The text's first `columns` columns (UTF-8, one column a code point), with "…" where something was cut.
 std::string CutToColumns(std::string_view text, size_t columns);
 size_t Columns(std::string_view text);
