@@ -30,6 +30,21 @@ std::string FormatPercent(double percent) {
   return absl::StrFormat("%.1f %%", std::floor(percent * 10) / 10);
 }
 
+std::string BundleName(const std::string& model_name) {
+  return Printable(model_name.substr(model_name.rfind('/') + 1)) + "_bundle";
+}
+
+std::string VerdictOf(const v1::Decomposition& decomposition) {
+  switch (decomposition.state()) {
+    case v1::STATE_SUCCEEDED:
+      return "PASS";
+    case v1::STATE_CANCELED:
+      return "CANCELED";
+    default:
+      return "FAIL";
+  }
+}
+
 Style StyleOfStatus(std::string_view status) {
   if (status == "PASS" || status == "SUCCEEDED" || status == "FULL_COVERAGE" || status == "passed")
     return Style::kGood;

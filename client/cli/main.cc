@@ -12,7 +12,8 @@ namespace {
 
 constexpr char kFooter[] =
     "Exit codes: 0 every gate passed, 1 a gate failed (the bundle so far is delivered), 2 bad usage or\n"
-    "input, 3 the service is not available. STRATA_SERVER is the default of --server, but for decompose.";
+    "input, or somebody else cancelled the job, 3 the service is not available, 130 interrupted (Ctrl-C).\n"
+    "STRATA_SERVER is the default of --server, but for decompose.";
 
 int Main(int argc, char** argv) {
   CLI::App app("strata takes a PyTorch model apart and proves that the parts compute the same numbers.",

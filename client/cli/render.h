@@ -20,15 +20,25 @@ std::string RenderDecomposition(const Terminal& terminal, const v1::Decompositio
 std::string RenderList(const Terminal& terminal, const v1::ListDecompositionsResponse& list);
 std::string RenderWorkers(const Terminal& terminal, const v1::ListWorkersResponse& workers);
 
+// "no connected worker has cuda"; "" where a worker fits and the job is only waiting for its turn.
+std::string WhyQueued(const v1::Decomposition& decomposition, const v1::ListWorkersResponse& workers);
+
 // What failed, where, and what to do.
 std::string RenderFailure(const Terminal& terminal, const v1::Failure& failure);
 
-// The last line: PASS or FAIL and the figures. `coverage` may be empty.
+// PASS, FAIL or CANCELED. REQUIRES: the decomposition has ended.
+std::string VerdictOf(const v1::Decomposition& decomposition);
+
+// The last line: the verdict and the figures. `coverage` may be empty.
 std::string RenderVerdict(const Terminal& terminal, const v1::Decomposition& decomposition,
                           const v1::ListStepsResponse& steps, const v1::Coverage& coverage);
 
 // One finished step, as a line of progress.
 std::string RenderStepLine(const Terminal& terminal, const v1::Step& step);
+
+// The folder for a bundle where none is named: "mlp_bundle" of "mlp", also of "../mlp". One name, never a
+// path.
+std::string BundleName(const std::string& model_name);
 
 // "0", "1.2e-06"; "12.5 KiB"; "0:42", "1:02:03"; "100 %", "98.3 %".
 std::string FormatDiff(double max_diff);

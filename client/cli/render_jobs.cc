@@ -1,5 +1,7 @@
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -41,10 +43,10 @@ std::string StepCounts(const v1::Counts& counts) {
 
 std::string RenderDecomposition(const Terminal& terminal, const v1::Decomposition& job) {
   const std::string state = StateName(job.state());
-  std::string text = absl::StrCat(terminal.Paint(Style::kBold, job.id()), "  ", job.model_name(), "  ",
-                                  terminal.Paint(StyleOfStatus(state), state), "\n");
+  std::string text = absl::StrCat(terminal.Paint(Style::kBold, job.id()), "  ", Printable(job.model_name()),
+                                  "  ", terminal.Paint(StyleOfStatus(state), state), "\n");
   const auto line = [&text](absl::string_view name, const std::string& value) {
-    if (!value.empty()) absl::StrAppendFormat(&text, "  %-10s %s\n", name, value);
+    if (!value.empty()) absl::StrAppendFormat(&text, "  %-10s %s\n", name, Printable(value));
   };
   line("source", job.source().entry());
   line("device", job.resolved_device());
@@ -107,6 +109,20 @@ std::string RenderWorkers(const Terminal& terminal, const v1::ListWorkersRespons
                {absl::StrJoin(worker.task_ids(), " "), Style::kDim}});
   }
   return table.empty() ? "no workers\n" : table.Render(terminal);
+}
+
+std::string WhyQueued(const v1::Decomposition& job, const v1::ListWorkersResponse& workers) {
+  std::string wanted = job.resolved_device();
+  if (wanted.empty() && job.device() == v1::DEVICE_CUDA) wanted = "cuda";
+  if (wanted.empty() && job.device() == v1::DEVICE_CPU) wanted = "cpu";
+  bool any = false;
+  for (const v1::WorkerInfo& worker : workers.workers()) {
+    if (!worker.connected() || worker.draining()) continue;
+    const auto& devices = worker.devices();
+    if (wanted.empty() || std::find(devices.begin(), devices.end(), wanted) != devices.end()) return "";
+    any = true;
+  }
+  return any ? absl::StrCat("no connected worker has ", wanted) : "no worker is connected";
 }
 
 }  // namespace strata::cli

@@ -13,8 +13,9 @@ namespace {
 
 std::string Indented(absl::string_view text, absl::string_view by) {
   std::string result;
-  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n'))
-    absl::StrAppend(&result, by, line, "\n");
+  for (absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n')) {
+    absl::StrAppend(&result, by, Printable({line.data(), line.size()}), "\n");
+  }
   return result;
 }
 
@@ -41,8 +42,8 @@ std::string RenderSteps(const Terminal& terminal, const v1::ListStepsResponse& s
 
 std::string RenderStepLine(const Terminal& terminal, const v1::Step& step) {
   const std::string status = StatusOfStep(step);
-  std::string line =
-      absl::StrCat(terminal.Paint(StyleOfStatus(status), absl::StrFormat("%-5s", status)), " ", step.name());
+  std::string line = absl::StrCat(terminal.Paint(StyleOfStatus(status), absl::StrFormat("%-5s", status)), " ",
+                                  Printable(step.name()));
   if (HasVerdict(step)) {
     absl::StrAppend(
         &line, "  ",
@@ -122,8 +123,8 @@ std::string RenderLog(const Terminal& terminal, const v1::ListLogEntriesResponse
   for (const v1::LogEntry& entry : log.entries()) {
     const Style style = entry.type() == "decision" ? Style::kPlain : Style::kWarn;
     absl::StrAppend(&text, terminal.Paint(style, absl::StrFormat("%-10s", entry.type())), " ",
-                    terminal.Paint(Style::kBold, entry.title()), "  ",
-                    terminal.Paint(Style::kDim, entry.step()), "\n",
+                    terminal.Paint(Style::kBold, Printable(entry.title())), "  ",
+                    terminal.Paint(Style::kDim, Printable(entry.step())), "\n",
                     Indented(entry.description(), "           "));
     if (!entry.resolution().empty())
       absl::StrAppend(&text, Indented(absl::StrCat("→ ", entry.resolution()), "           "));
@@ -154,13 +155,16 @@ std::string RenderAttempts(const Terminal& terminal, const v1::GetJobLogsRespons
 
 std::string RenderFailure(const Terminal& terminal, const v1::Failure& failure) {
   std::string where;
+  absl::string_view message = failure.message();
   if (!failure.file().empty()) {
+    absl::ConsumePrefix(&message, failure.file() + " ");  // "x.py failed in forward: …"
     where =
         absl::StrCat(failure.file(), failure.line() > 0 ? absl::StrCat(", line ", failure.line()) : "", ": ");
   } else if (!failure.component().empty()) {
     where = failure.component() + ": ";
   }
-  std::string text = absl::StrCat(terminal.Paint(Style::kBold, where), failure.message(), "\n");
+  std::string text = absl::StrCat(terminal.Paint(Style::kBold, Printable(where)),
+                                  Printable({message.data(), message.size()}, /*keep_lines=*/true), "\n");
   if (!failure.traceback().empty())
     text += terminal.Paint(Style::kDim, Indented(failure.traceback(), "    "));
   return text;
@@ -168,17 +172,19 @@ std::string RenderFailure(const Terminal& terminal, const v1::Failure& failure) 
 
 std::string RenderVerdict(const Terminal& terminal, const v1::Decomposition& decomposition,
                           const v1::ListStepsResponse& steps, const v1::Coverage& coverage) {
-  const bool pass = decomposition.state() == v1::STATE_SUCCEEDED;
+  const std::string verdict = VerdictOf(decomposition);
+  const std::string& reason = decomposition.cancel_reason();
   double max_diff = 0;
   int passed = 0;
   for (const v1::Step& step : steps.steps()) {
     max_diff = std::max(max_diff, step.max_diff());
     passed += step.status() == "PASS" ? 1 : 0;
   }
-  std::string text = terminal.Paint(pass ? Style::kGood : Style::kBad, pass ? "PASS" : "FAIL");
-  absl::StrAppend(&text, "  ", decomposition.model_name());
+  std::string text = terminal.Paint(StyleOfStatus(verdict), verdict);
+  absl::StrAppend(&text, "  ", Printable(decomposition.model_name()));
+  if (!reason.empty()) absl::StrAppend(&text, ": ", Printable(reason));
   if (steps.steps_size() > 0) {
-    absl::StrAppend(&text, ": ", passed, " of ", steps.steps_size(),
+    absl::StrAppend(&text, reason.empty() ? ": " : ", ", passed, " of ", steps.steps_size(),
                     steps.steps_size() == 1 ? " step" : " steps", " verified");
     if (passed > 0) absl::StrAppend(&text, ", max_diff ", FormatDiff(max_diff));
   }

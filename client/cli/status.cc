@@ -20,6 +20,7 @@ int ExitCodeOf(const absl::Status& status) {
 
 int ExitCodeOf(const v1::Decomposition& decomposition) {
   if (decomposition.state() == v1::STATE_SUCCEEDED) return kExitPass;
+  if (decomposition.state() == v1::STATE_CANCELED) return kExitUsage;
   if (decomposition.state() != v1::STATE_FAILED) return kExitUnavailable;
   switch (decomposition.failure().kind()) {
     case v1::FAILURE_KIND_GATE:

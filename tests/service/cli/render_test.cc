@@ -138,6 +138,48 @@ TEST_F(RenderTest, AFailureSaysFileAndLineFirst) {
             "mlp.py, line 12: forward raised ValueError: no\n    Traceback\n      x\n");
 }
 
+TEST_F(RenderTest, AFailureNamesItsFileOnce) {
+  EXPECT_EQ(RenderFailure(terminal_, Parse<v1::Failure>(R"pb(message: "mlp.py failed in forward: no"
+                                                             file: "mlp.py"
+                                                             line: 12)pb")),
+            "mlp.py, line 12: failed in forward: no\n");
+}
+
+TEST_F(RenderTest, NamesDoNotSteerTheTerminal) {
+  v1::ListDecompositionsResponse list;
+  v1::Decomposition& job = *list.add_decompositions();
+  job.set_model_name("\033[31mred\nPASS");
+  EXPECT_THAT(RenderList(terminal_, list), HasSubstr("\\x1b[31mred\\x0aPASS"));
+  EXPECT_THAT(RenderDecomposition(terminal_, job), HasSubstr("\\x1b[31mred\\x0aPASS"));
+  EXPECT_THAT(RenderVerdict(terminal_, job, {}, {}), HasSubstr("\\x1b[31mred\\x0aPASS"));
+}
+
+TEST_F(RenderTest, ACanceledJobIsNeitherPassNorFail) {
+  v1::Decomposition job;
+  job.set_model_name("gpt");
+  job.set_state(v1::STATE_CANCELED);
+  EXPECT_EQ(RenderVerdict(terminal_, job, {}, {}), "CANCELED  gpt\n");
+  job.set_cancel_reason("not needed");
+  EXPECT_EQ(RenderVerdict(terminal_, job, {}, {}), "CANCELED  gpt: not needed\n");
+  EXPECT_EQ(RenderVerdict(terminal_, job, Parse<v1::ListStepsResponse>("steps {}"), {}),
+            "CANCELED  gpt: not needed, 0 of 1 step verified\n");
+}
+
+TEST(WhyQueued, NamesTheDeviceThatNoConnectedWorkerHas) {
+  const auto workers = Parse<v1::ListWorkersResponse>(R"pb(
+    workers { connected: true devices: "cpu" }
+    workers { connected: false devices: "cuda" }
+    workers { connected: true draining: true devices: "cuda" }
+  )pb");
+  EXPECT_EQ(WhyQueued(Parse<v1::Decomposition>("device: DEVICE_CUDA"), workers),
+            "no connected worker has cuda");
+  EXPECT_EQ(WhyQueued(Parse<v1::Decomposition>("device: DEVICE_AUTO resolved_device: 'cuda'"), workers),
+            "no connected worker has cuda");
+  EXPECT_EQ(WhyQueued(Parse<v1::Decomposition>("device: DEVICE_AUTO"), workers), "");
+  EXPECT_EQ(WhyQueued(Parse<v1::Decomposition>("device: DEVICE_CPU"), workers), "");
+  EXPECT_EQ(WhyQueued(Parse<v1::Decomposition>("device: DEVICE_AUTO"), {}), "no worker is connected");
+}
+
 TEST_F(RenderTest, TheVerdictIsTheWorstOfAll) {
   const auto steps = Parse<v1::ListStepsResponse>(R"pb(steps { status: "PASS" }
                                                        steps { status: "PASS" max_diff: 1e-7 }
@@ -148,6 +190,14 @@ TEST_F(RenderTest, TheVerdictIsTheWorstOfAll) {
   EXPECT_EQ(RenderVerdict(terminal_, job, steps, {}), "FAIL  gpt: 2 of 3 steps verified, max_diff 1e-07\n");
   job.set_state(v1::STATE_SUCCEEDED);
   EXPECT_THAT(RenderVerdict(terminal_, job, steps, {}), HasSubstr("PASS  gpt"));
+}
+
+TEST(Format, ABundlesFolderIsOneName) {
+  EXPECT_EQ(BundleName("mlp"), "mlp_bundle");
+  EXPECT_EQ(BundleName("../../evil"), "evil_bundle");
+  EXPECT_EQ(BundleName(".."), ".._bundle");
+  EXPECT_EQ(BundleName("a/"), "_bundle");
+  EXPECT_EQ(BundleName("\033[2J"), "\\x1b[2J_bundle");
 }
 
 TEST(Format, AlmostEverythingIsNotEverything) {
@@ -198,6 +248,8 @@ TEST(ExitCode, SaysWhoseFaultItIs) {
   EXPECT_EQ(ExitCodeOf(job), 2);
   job.mutable_failure()->set_kind(v1::FAILURE_KIND_OURS);
   EXPECT_EQ(ExitCodeOf(job), 3);
+  job.set_state(v1::STATE_CANCELED);
+  EXPECT_EQ(ExitCodeOf(job), 2);
   EXPECT_EQ(ExitCodeOf(absl::UnavailableError("")), 3);
   EXPECT_EQ(ExitCodeOf(absl::NotFoundError("")), 2);
 }
