@@ -1,12 +1,19 @@
 #include "client/cli/embedded.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -17,9 +24,59 @@ namespace {
 constexpr auto kGrace = std::chrono::seconds(8);
 constexpr size_t kLogTailBytes = 4 << 10;
 
+constexpr char kPrefix[] = "strata-";
+constexpr char kSocket[] = "s.sock";
+
+// $TMPDIR, but /tmp where that is too long for the path of a socket.
+std::string FolderParent() {
+  const char* from_environment = std::getenv("TMPDIR");
+  const std::string parent =
+      from_environment != nullptr && *from_environment != '\0' ? from_environment : "/tmp";
+  const std::string socket = JoinPath(JoinPath(parent, absl::StrCat(kPrefix, "XXXXXX")), kSocket);
+  return socket.size() < sizeof(sockaddr_un::sun_path) ? parent : "/tmp";
+}
+
 int DefaultSlots() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 4, 1, 4); }
 
 }  // namespace
+
+class EmbeddedService::Lock {
+ public:
+  static absl::StatusOr<std::unique_ptr<Lock>> Take(const std::string& folder) {
+    // It gets its name when it is held: a lock that can be found and taken is a dead one's.
+    const std::string path = JoinPath(folder, kName), fresh = path + ".new";
+    const int fd = open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create ", fresh));
+    std::unique_ptr<Lock> lock(new Lock(fd));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || rename(fresh.c_str(), path.c_str()) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot lock ", path));
+    }
+    return lock;
+  }
+
+  static void RemoveDeadFolders(const std::string& parent) {
+    std::error_code error;
+    for (std::filesystem::directory_iterator it(parent, error), end; !error && it != end;
+         it.increment(error)) {
+      const std::string folder = it->path().string();
+      struct stat info {};
+      if (!BaseName(folder).starts_with(kPrefix) || lstat(folder.c_str(), &info) != 0) continue;
+      if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid()) continue;
+      const int fd = open(JoinPath(folder, kName).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+      if (fd < 0) continue;
+      const Lock lock(fd);
+      if (flock(fd, LOCK_EX | LOCK_NB) == 0) RemoveTree(folder).IgnoreError();
+    }
+  }
+
+  ~Lock() { close(fd_); }
+
+ private:
+  static constexpr char kName[] = "strata.lock";
+
+  explicit Lock(int fd) : fd_(fd) {}
+  const int fd_;
+};
 
 class EmbeddedService::Daemon {
  public:
@@ -86,7 +143,8 @@ class EmbeddedService::Daemon {
   std::thread drainer_;  // last: it uses the others
 };
 
-EmbeddedService::EmbeddedService(TempDir folder) : folder_(std::move(folder)) {}
+EmbeddedService::EmbeddedService(TempDir folder, std::unique_ptr<Lock> lock)
+    : lock_(std::move(lock)), folder_(std::move(folder)) {}
 EmbeddedService::~EmbeddedService() {
   worker_.reset();
   // Its data goes with the folder: nothing to wait for.
@@ -94,8 +152,11 @@ EmbeddedService::~EmbeddedService() {
 }
 
 absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const EmbeddedOptions& options) {
-  STRATA_ASSIGN_OR_RETURN(TempDir folder, TempDir::Create("strata-"));
-  std::unique_ptr<EmbeddedService> service(new EmbeddedService(std::move(folder)));
+  const std::string parent = FolderParent();
+  Lock::RemoveDeadFolders(parent);
+  STRATA_ASSIGN_OR_RETURN(TempDir folder, TempDir::Create(kPrefix, parent));
+  STRATA_ASSIGN_OR_RETURN(std::unique_ptr<Lock> lock, Lock::Take(folder.path()));
+  std::unique_ptr<EmbeddedService> service(new EmbeddedService(std::move(folder), std::move(lock)));
   const std::string& path = service->folder_.path();
   STRATA_ASSIGN_OR_RETURN(
       service->server_,
@@ -109,6 +170,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedService>> EmbeddedService::Start(const Em
                                         options.verbose));
   return service;
 }
+
+std::string EmbeddedService::address() const { return "unix:" + JoinPath(folder_.path(), kSocket); }
 
 absl::Status EmbeddedService::Health() {
   STRATA_RETURN_IF_ERROR(server_->Health());

@@ -1,6 +1,7 @@
 #pragma once
 // A coordinator and a worker of one's own: strata-server and strata-worker, found beside this program, on a
-// Unix socket in a private folder. They end with this object, at the latest with this process.
+// Unix socket in a private folder. They end with this object, at the latest with this process; a folder that
+// a killed process left is removed by the next one.
 
 #include <memory>
 #include <string>
@@ -25,10 +26,10 @@ class EmbeddedService {
  public:
   // Returns when both processes run; the server may not answer yet. Call on a thread that outlives it.
   static absl::StatusOr<std::unique_ptr<EmbeddedService>> Start(const EmbeddedOptions& options);
-  // Ends the worker, then the server, gently at first; removes the folder.
+  // Ends the worker, then the server; removes the folder.
   ~EmbeddedService();
 
-  std::string address() const { return "unix:" + JoinPath(folder_.path(), "s.sock"); }
+  std::string address() const;
 
   // Unavailable, with the last lines of its log, if one of the two has ended.
   absl::Status Health();
@@ -37,8 +38,12 @@ class EmbeddedService {
   // A process whose stderr is drained and its end kept.
   class Daemon;
 
-  explicit EmbeddedService(TempDir folder);
+  // Says that a folder is in use, for as long as this process lives.
+  class Lock;
 
+  EmbeddedService(TempDir folder, std::unique_ptr<Lock> lock);
+
+  std::unique_ptr<Lock> lock_;
   TempDir folder_;
   std::unique_ptr<Daemon> server_;
   std::unique_ptr<Daemon> worker_;
