@@ -15,10 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kUnaryDeadline = std::chrono::seconds(30);
 constexpr auto kTransferDeadline = std::chrono::minutes(10);
 constexpr auto kTick = absl::Milliseconds(100);
-constexpr auto kUploadTries = 5;
 constexpr size_t kPieceBytes = size_t{1} << 20;
 
 bool MayPass(const absl::Status& status) {
@@ -44,7 +42,7 @@ Client::Client(std::string address) : address_(std::move(address)) {
 absl::Status Client::FromGrpc(const grpc::Status& status) const {
   if (status.ok()) return absl::OkStatus();
   const auto code = static_cast<absl::StatusCode>(status.error_code());
-  if (code == absl::StatusCode::kUnavailable) {
+  if (code == absl::StatusCode::kUnavailable && status.error_details().empty()) {
     return absl::UnavailableError(
         absl::StrCat("no answer from strata-server at ", address_, ": ", status.error_message(),
                      "; is it running? (strata decompose without --server needs none)"));
@@ -52,9 +50,10 @@ absl::Status Client::FromGrpc(const grpc::Status& status) const {
   return absl::Status(code, status.error_message());
 }
 
-absl::Status Client::Unary(const std::function<grpc::Status(grpc::ClientContext*)>& call) {
+absl::Status Client::Unary(const std::function<grpc::Status(grpc::ClientContext*)>& call,
+                           std::chrono::seconds deadline) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kUnaryDeadline);
+  context.set_deadline(std::chrono::system_clock::now() + deadline);
   return FromGrpc(call(&context));
 }
 
@@ -75,7 +74,19 @@ absl::Status Client::AwaitServer(std::chrono::milliseconds patience) {
   return absl::OkStatus();
 }
 
-absl::Status Client::UploadOnce(const std::string& digest, const std::string& content) {
+absl::Status Client::Retry(std::chrono::milliseconds patience, const std::function<absl::Status()>& attempt) {
+  const auto end = Clock::now() + patience;
+  for (;;) {
+    const absl::Status status = attempt();
+    if (!MayPass(status) || Clock::now() >= end) return status;
+    if (Interrupted()) return InterruptedStatus();
+    if (absl::Status health = health_(); !health.ok()) return health;
+    absl::SleepFor(kTick);
+    Connect(std::chrono::milliseconds(50));
+  }
+}
+
+absl::Status Client::Upload(const std::string& digest, const std::string& content) {
   v1::StartUploadRequest start;
   start.set_digest(digest);
   start.set_size_bytes(content.size());
@@ -97,15 +108,8 @@ absl::Status Client::UploadOnce(const std::string& digest, const std::string& co
   absl::Status status = FromGrpc(writer->Finish());
   if (status.ok() && !upload.complete())
     return absl::UnavailableError("the server did not take the whole file");
-  return status;
-}
-
-absl::Status Client::Upload(const std::string& digest, const std::string& content) {
-  absl::Status status;
-  for (int tries = 0; tries < kUploadTries; ++tries) {
-    status = UploadOnce(digest, content);
-    if (!MayPass(status) || Interrupted()) return status;
-    absl::SleepFor(absl::Milliseconds(200) * (tries + 1));
+  if (absl::IsFailedPrecondition(status) || absl::IsOutOfRange(status)) {
+    return absl::AbortedError(status.message());
   }
   return status;
 }

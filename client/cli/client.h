@@ -31,10 +31,12 @@ class Client {
   // One unary call: Call(&Client::Stub::GetTree, request).
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                                const Request& request) {
+                                const Request& request,
+                                std::chrono::seconds deadline = std::chrono::seconds(30)) {
     Response response;
     absl::Status status = Unary(
-        [&](grpc::ClientContext* context) { return (stub_.get()->*method)(context, request, &response); });
+        [&](grpc::ClientContext* context) { return (stub_.get()->*method)(context, request, &response); },
+        deadline);
     if (!status.ok()) return status;
     return response;
   }
@@ -42,7 +44,12 @@ class Client {
   // Waits until a server answers. Unavailable after `patience`.
   absl::Status AwaitServer(std::chrono::milliseconds patience);
 
-  // Sends one file's bytes if the server lacks them; resumes after a broken connection.
+  // `attempt` again and again while its error may pass, at most for `patience`; ends early on an interrupt or
+  // a failing health.
+  absl::Status Retry(std::chrono::milliseconds patience, const std::function<absl::Status()>& attempt);
+
+  // Sends one file's bytes if the server lacks them, from where it has them. Aborted where somebody else's
+  // bytes of the same file got in between; every error that may pass is for Retry.
   absl::Status Upload(const std::string& digest, const std::string& content);
 
   struct Watch {
@@ -62,10 +69,10 @@ class Client {
  private:
   // Dials at once, whatever gRPC's own backoff says.
   bool Connect(std::chrono::milliseconds patience);
-  absl::Status Unary(const std::function<grpc::Status(grpc::ClientContext*)>& call);
+  absl::Status Unary(const std::function<grpc::Status(grpc::ClientContext*)>& call,
+                     std::chrono::seconds deadline);
   // The stream until it ends, the health fails or an interrupt comes.
   absl::Status WatchOnce(const Watch& watch, uint64_t* last_event);
-  absl::Status UploadOnce(const std::string& digest, const std::string& content);
   absl::Status FromGrpc(const grpc::Status& status) const;
 
   const std::string address_;

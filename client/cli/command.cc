@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "client/cli/json.h"
+#include "client/cli/render.h"
 
 namespace strata::cli {
 
@@ -12,9 +13,15 @@ void AddCommon(CLI::App& command, Common& common) {
   command.add_flag("--json", common.json, "print JSON");
 }
 
+CLI::Validator Utf8() {
+  return CLI::Validator(
+      [](std::string& text) { return IsUtf8(text) ? std::string() : Printable(text) + " is not UTF-8"; }, "");
+}
+
 void AddId(CLI::App& command, Common& common, bool newest) {
   auto* option =
-      command.add_option("ID", common.id, newest ? "decomposition (default: the newest)" : "decomposition");
+      command.add_option("ID", common.id, newest ? "decomposition (default: the newest)" : "decomposition")
+          ->check(Utf8());
   if (!newest) option->required();
 }
 
@@ -24,8 +31,10 @@ void AddSubmitOptions(CLI::App& command, SubmitOptions& options) {
   command.add_option("--device", options.device, "where the model runs")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
-  command.add_option("--name", options.name, "model name in lists (default: the file's)");
-  command.add_option("--label", options.labels, "KEY=VALUE, may be said more than once")->take_all();
+  command.add_option("--name", options.name, "model name in lists (default: the file's)")->check(Utf8());
+  command.add_option("--label", options.labels, "KEY=VALUE, may be said more than once")
+      ->take_all()
+      ->check(Utf8());
   command
       .add_option("--threads", options.threads, "torch's threads, part of the numeric setting (default 1)")
       ->check(CLI::Range(1, 1024));
@@ -62,9 +71,7 @@ absl::Status Take(absl::StatusOr<T> answer, T* value) {
   return answer.status();
 }
 
-}  // namespace
-
-absl::StatusOr<Results> FetchResults(Client& client, const std::string& decomposition_id) {
+absl::StatusOr<Results> FetchResultsOnce(Client& client, const std::string& decomposition_id) {
   Results results;
   v1::GetDecompositionRequest get;
   get.set_decomposition_id(decomposition_id);
@@ -78,6 +85,27 @@ absl::StatusOr<Results> FetchResults(Client& client, const std::string& decompos
   v1::GetCoverageRequest coverage;
   coverage.set_decomposition_id(decomposition_id);
   STRATA_RETURN_IF_ERROR(Take(client.Call(&Client::Stub::GetCoverage, coverage), &results.coverage));
+  return results;
+}
+
+}  // namespace
+
+std::string AskWhyQueued(Client& client, const std::string& decomposition_id) {
+  constexpr auto kDeadline = std::chrono::seconds(2);
+  v1::GetDecompositionRequest get;
+  get.set_decomposition_id(decomposition_id);
+  const auto job = client.Call(&Client::Stub::GetDecomposition, get, kDeadline);
+  const auto workers = client.Call(&Client::Stub::ListWorkers, v1::ListWorkersRequest(), kDeadline);
+  return job.ok() && workers.ok() ? WhyQueued(*job, *workers) : "";
+}
+
+absl::StatusOr<Results> FetchResults(Client& client, const std::string& decomposition_id,
+                                     std::chrono::seconds patience) {
+  Results results;
+  STRATA_RETURN_IF_ERROR(client.Retry(patience, [&]() -> absl::Status {
+    STRATA_ASSIGN_OR_RETURN(results, FetchResultsOnce(client, decomposition_id));
+    return absl::OkStatus();
+  }));
   return results;
 }
 

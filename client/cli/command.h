@@ -40,6 +40,8 @@ struct Common {
 
 // --server (with STRATA_SERVER) and --json.
 void AddCommon(CLI::App& command, Common& common);
+// What goes to the server as text is UTF-8.
+CLI::Validator Utf8();
 // ID, which may be left out where `newest`.
 void AddId(CLI::App& command, Common& common, bool newest = true);
 void AddSubmitOptions(CLI::App& command, SubmitOptions& options);
@@ -51,13 +53,17 @@ absl::StatusOr<std::string> ResolveId(Client& client, const Common& common);
 void Print(const Common& common, const google::protobuf::Message& answer,
            const std::function<std::string(const Terminal&)>& render);
 
-// The results of an ended job, as far as there are any.
+// render.h's WhyQueued of the job as it is now; "" also where the server does not say.
+std::string AskWhyQueued(Client& client, const std::string& decomposition_id);
+
+// The results of an ended job, as far as there are any; waits `patience` for a server that went away.
 struct Results {
   v1::Decomposition decomposition;
   v1::Tree tree;
   v1::ListStepsResponse steps;
   v1::Coverage coverage;
 };
-absl::StatusOr<Results> FetchResults(Client& client, const std::string& decomposition_id);
+absl::StatusOr<Results> FetchResults(Client& client, const std::string& decomposition_id,
+                                     std::chrono::seconds patience);
 
 }  // namespace strata::cli

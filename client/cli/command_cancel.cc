@@ -14,7 +14,7 @@ void AddCancel(CLI::App& app, Action* action) {
   auto options = std::make_shared<Options>();
   AddId(*command, options->common, /*newest=*/false);
   AddCommon(*command, options->common);
-  command->add_option("--reason", options->reason, "for those who watch it");
+  command->add_option("--reason", options->reason, "for those who watch it")->check(Utf8());
   command->callback([options, action] {
     *action = [options]() -> absl::StatusOr<int> {
       Client client(options->common.server);

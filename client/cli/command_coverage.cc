@@ -14,8 +14,10 @@ void AddCoverage(CLI::App& app, Action* action) {
   };
   auto options = std::make_shared<Options>();
   AddId(*command, options->common);
-  command->add_option("--step", options->step,
-                      "of one step (name, or id of its component) instead of the whole model");
+  command
+      ->add_option("--step", options->step,
+                   "of one step (name, or id of its component) instead of the whole model")
+      ->check(Utf8());
   AddCommon(*command, options->common);
   command->callback([options, action] {
     *action = [options]() -> absl::StatusOr<int> {

@@ -1,3 +1,7 @@
+#include <stdlib.h>
+
+#include <filesystem>
+
 #include "base/files.h"
 #include "base/status.h"
 #include "client/cli/command.h"
@@ -24,9 +28,6 @@ struct DecomposeOptions {
   uint32_t patience_seconds = 60;
 };
 
-// "mlp_bundle" of "models/mlp.py".
-std::string DefaultOut(const std::string& file) { return Stem(file) + "_bundle"; }
-
 void CancelJob(Client& client, const std::string& id) {
   v1::CancelDecompositionRequest request;
   request.set_decomposition_id(id);
@@ -34,16 +35,42 @@ void CancelJob(Client& client, const std::string& id) {
   (void)client.Call(&Client::Stub::CancelDecomposition, request);
 }
 
-absl::Status FollowToEnd(Client& client, const std::string& id, uint32_t patience_seconds,
+absl::Status FollowToEnd(Client& client, const std::string& id, std::chrono::seconds patience,
                          Progress& progress) {
   Client::Watch watch;
   watch.decomposition_id = id;
-  watch.patience = std::chrono::seconds(patience_seconds);
+  watch.patience = patience;
   watch.on_event = [&](const v1::Event& event) { progress.On(event); };
   watch.on_tick = [&] { progress.Tick(); };
   const absl::Status status = client.Follow(watch);
   if (absl::IsCancelled(status)) CancelJob(client, id);
   return status;
+}
+
+// Into `out`. The message of a failure ends with where the bundle is: that of a server stays there, that of
+// our own goes with it and is put into a temporary folder.
+absl::Status Deliver(Client& client, const std::string& id, const std::string& out,
+                     const DecomposeOptions& options) {
+  const auto download = [&](const std::string& dir, bool force) {
+    return client.Retry(std::chrono::seconds(options.patience_seconds),
+                        [&] { return client.Download(id, dir, force); });
+  };
+  const absl::Status status = download(out, options.force);
+  if (status.ok() || absl::IsCancelled(status)) return status;
+  const auto with = [&](const std::string& rest) {
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; ", rest));
+  };
+  if (!options.server.empty()) {
+    return with(absl::StrCat("the server keeps the bundle: strata get ", id, " --server ", options.server,
+                             " -o DIR"));
+  }
+  std::error_code error;
+  std::string dir = (std::filesystem::temp_directory_path(error) / "strata_bundle_XXXXXX").string();
+  if (mkdtemp(dir.data()) != nullptr) {
+    if (download(dir, false).ok()) return with("the bundle lies in " + dir);
+    std::filesystem::remove(dir, error);
+  }
+  return with("the bundle is lost");
 }
 
 void PrintHuman(Terminal& terminal, const Results& results, const std::string& bundle) {
@@ -59,7 +86,7 @@ void PrintHuman(Terminal& terminal, const Results& results, const std::string& b
 
 void PrintJson(const Results& results, const std::string& bundle) {
   nlohmann::ordered_json document;
-  document["status"] = results.decomposition.state() == v1::STATE_SUCCEEDED ? "PASS" : "FAIL";
+  document["status"] = VerdictOf(results.decomposition);
   document["bundle"] = bundle;
   document["decomposition"] = ToJson(results.decomposition);
   document["steps"] = ToJson(results.steps)["steps"];
@@ -72,7 +99,7 @@ absl::StatusOr<int> Decompose(const DecomposeOptions& options) {
   // With --json the document alone goes to stdout.
   Terminal terminal(options.json ? stderr : stdout);
   STRATA_ASSIGN_OR_RETURN(const Submission submission, ReadSubmission(options.submit));
-  const std::string out = options.out.empty() ? DefaultOut(options.submit.file) : options.out;
+  const std::string out = options.out.empty() ? BundleName(Stem(options.submit.file)) : options.out;
   STRATA_RETURN_IF_ERROR(CheckTarget(out, options.force));
   terminal.Print(absl::StrCat("strata: ", options.submit.file, ", ", FormatBytes(submission.content.size()),
                               ", sha256 ", submission.request.source().files(0).digest().substr(0, 12), "…"));
@@ -89,12 +116,15 @@ absl::StatusOr<int> Decompose(const DecomposeOptions& options) {
   }
   STRATA_ASSIGN_OR_RETURN(const v1::Decomposition job, Submit(client, submission));
   if (embedded == nullptr) terminal.Print(absl::StrCat("job ", job.id(), " on ", options.server));
-  STRATA_RETURN_IF_ERROR(FollowToEnd(client, job.id(), options.patience_seconds, progress));
+  const auto patience = std::chrono::seconds(options.patience_seconds);
+  // A worker of our own has what was asked for, or ends.
+  if (embedded == nullptr) progress.set_why_queued([&] { return AskWhyQueued(client, job.id()); });
+  progress.SetState(job.state());
+  STRATA_RETURN_IF_ERROR(FollowToEnd(client, job.id(), patience, progress));
 
   progress.SetStage("fetching the results");
-  STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, job.id()));
-  if (results.decomposition.has_bundle())
-    STRATA_RETURN_IF_ERROR(client.Download(job.id(), out, options.force));
+  STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, job.id(), patience));
+  if (results.decomposition.has_bundle()) STRATA_RETURN_IF_ERROR(Deliver(client, job.id(), out, options));
   progress.Finish();
   const std::string bundle = results.decomposition.has_bundle() ? out : "";
   if (options.json) {

@@ -1,6 +1,7 @@
 #include "base/status.h"
 #include "client/cli/command.h"
 #include "client/cli/json.h"
+#include "client/cli/render.h"
 #include "client/cli/status.h"
 
 namespace strata::cli {
@@ -25,7 +26,7 @@ void AddGet(CLI::App& app, Action* action) {
       STRATA_ASSIGN_OR_RETURN(*request.mutable_decomposition_id(), ResolveId(client, options->common));
       STRATA_ASSIGN_OR_RETURN(const v1::Decomposition job,
                               client.Call(&Client::Stub::GetDecomposition, request));
-      const std::string out = options->out.empty() ? job.model_name() + "_bundle" : options->out;
+      const std::string out = options->out.empty() ? BundleName(job.model_name()) : options->out;
       STRATA_RETURN_IF_ERROR(client.Download(job.id(), out, options->force));
       nlohmann::ordered_json document{{"decomposition_id", job.id()}, {"bundle", out}};
       Terminal(stdout).Print(options->common.json ? Dump(document) : "bundle: " + out);

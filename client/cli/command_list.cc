@@ -77,8 +77,8 @@ void AddList(CLI::App& app, Action* action) {
   auto options = std::make_shared<ListOptions>();
   AddCommon(*command, options->common);
   command->add_option("--state", options->states, "any of these")->delimiter(',');
-  command->add_option("--label", options->labels, "KEY=VALUE, all of these")->take_all();
-  command->add_option("--model", options->model, "exactly this model name");
+  command->add_option("--label", options->labels, "KEY=VALUE, all of these")->take_all()->check(Utf8());
+  command->add_option("--model", options->model, "exactly this model name")->check(Utf8());
   command->add_option("--since", options->since,
                       "created at or after, as 2026-01-31 or 2026-01-31T12:00:00Z");
   command->add_option("--before", options->before, "created before");
@@ -86,7 +86,8 @@ void AddList(CLI::App& app, Action* action) {
       ->check(CLI::IsMember({"newest", "oldest", "name"}))
       ->capture_default_str();
   command->add_option("--limit", options->limit)->check(CLI::Range(1, 500))->capture_default_str();
-  command->add_option("--page", options->page, "token of the next page, from the answer before");
+  command->add_option("--page", options->page, "token of the next page, from the answer before")
+      ->check(Utf8());
   command->callback([options, action] { *action = [options] { return RunList(*options); }; });
 }
 

@@ -43,12 +43,16 @@ void AddLog(CLI::App& app, Action* action) {
   auto options = std::make_shared<LogOptions>();
   AddId(*command, options->common);
   AddCommon(*command, options->common);
-  command->add_option("--step", options->step, "entries of one step");
+  command->add_option("--step", options->step, "entries of one step")->check(Utf8());
   command->add_option("--type", options->type)->check(CLI::IsMember({"decision", "difficulty", "deviation"}));
   CLI::Option* output =
       command->add_flag("--output", options->output, "stdout, stderr and traceback of every attempt instead");
-  command->add_option("--task", options->task, "with --output: of one task, as verify/mlp")->needs(output);
-  command->add_option("--component", options->component, "with --output: of one component")->needs(output);
+  command->add_option("--task", options->task, "with --output: of one task, as verify/mlp")
+      ->check(Utf8())
+      ->needs(output);
+  command->add_option("--component", options->component, "with --output: of one component")
+      ->check(Utf8())
+      ->needs(output);
   command->add_flag("--failed", options->failed_only, "with --output: attempts that did not pass")
       ->needs(output);
   command->callback([options, action] { *action = [options] { return RunLog(*options); }; });

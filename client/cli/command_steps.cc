@@ -13,7 +13,7 @@ void AddSteps(CLI::App& app, Action* action) {
   };
   auto options = std::make_shared<Options>();
   AddId(*command, options->common);
-  command->add_option("--step", options->step, "name of a step, or id of its component");
+  command->add_option("--step", options->step, "name of a step, or id of its component")->check(Utf8());
   AddCommon(*command, options->common);
   command->callback([options, action] {
     *action = [options]() -> absl::StatusOr<int> {

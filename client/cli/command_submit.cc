@@ -12,8 +12,10 @@ void AddSubmit(CLI::App& app, Action* action) {
   };
   auto options = std::make_shared<Options>();
   AddSubmitOptions(*command, options->submit);
-  command->add_option("--request-id", options->submit.request_id,
-                      "the same id submits once, however often it is sent");
+  command
+      ->add_option("--request-id", options->submit.request_id,
+                   "the same id submits once, however often it is sent")
+      ->check(Utf8());
   AddCommon(*command, options->common);
   command->callback([options, action] {
     *action = [options]() -> absl::StatusOr<int> {

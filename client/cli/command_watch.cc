@@ -17,6 +17,9 @@ struct WatchOptions {
 absl::StatusOr<int> RunWatch(const WatchOptions& options) {
   Client client(options.common.server);
   STRATA_ASSIGN_OR_RETURN(const std::string id, ResolveId(client, options.common));
+  v1::GetDecompositionRequest get;
+  get.set_decomposition_id(id);
+  STRATA_ASSIGN_OR_RETURN(const v1::Decomposition job, client.Call(&Client::Stub::GetDecomposition, get));
   Terminal terminal(stdout);
   Progress progress(&terminal);
   Client::Watch watch;
@@ -26,12 +29,14 @@ absl::StatusOr<int> RunWatch(const WatchOptions& options) {
   if (options.common.json) {
     watch.on_event = [&](const v1::Event& event) { terminal.Print(Dump(ToJson(event), /*indented=*/false)); };
   } else {
+    progress.set_why_queued([&] { return AskWhyQueued(client, id); });
+    progress.SetState(job.state());
     watch.on_event = [&](const v1::Event& event) { progress.On(event); };
     watch.on_tick = [&] { progress.Tick(); };
   }
   STRATA_RETURN_IF_ERROR(client.Follow(watch));
   progress.Finish();
-  STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, id));
+  STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, id, watch.patience));
   if (!options.common.json) {
     if (results.decomposition.has_failure())
       terminal.Print(RenderFailure(terminal, results.decomposition.failure()));

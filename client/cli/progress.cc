@@ -2,10 +2,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/json.h"
 #include "client/cli/render.h"
+#include "client/cli/status.h"
 
 namespace strata::cli {
 namespace {
+
+constexpr auto kLookAfter = std::chrono::seconds(1);
 
 // Stages of which there is one; the others show as steps.
 bool IsStage(v1::TaskKind kind) {
@@ -25,7 +29,15 @@ void Progress::SetStage(const std::string& text) {
     absl::MutexLock lock(&mutex_);
     stage_ = text;
   }
-  Tick();
+  Redraw();
+}
+
+void Progress::SetState(v1::State state) {
+  {
+    absl::MutexLock lock(&mutex_);
+    OnState(state);
+  }
+  Redraw();
 }
 
 void Progress::On(const v1::Event& event) {
@@ -33,6 +45,7 @@ void Progress::On(const v1::Event& event) {
     absl::MutexLock lock(&mutex_);
     stage_.clear();
     if (event.has_counts()) counts_ = event.counts();
+    if (event.has_state_changed()) OnState(event.state_changed().state());
     if (event.has_task_changed()) OnTask(event.task_changed());
     if (event.has_progress()) {
       running_[event.progress().task_id()] = event.progress().text();
@@ -40,7 +53,17 @@ void Progress::On(const v1::Event& event) {
     }
     if (event.has_step_finished()) terminal_->Print(RenderStepLine(*terminal_, event.step_finished().step()));
   }
-  Tick();
+  Redraw();
+}
+
+void Progress::OnState(v1::State state) {
+  if (state == state_) return;
+  state_ = state;
+  waiting_.clear();
+  next_look_ = std::chrono::steady_clock::now() + kLookAfter;
+  // The status line shows the same; the end has the verdict.
+  if (terminal_->interactive() || IsFinal(state)) return;
+  terminal_->Print(ShortEnumName(v1::State_descriptor()->FindValueByNumber(state), /*lower=*/true));
 }
 
 void Progress::OnTask(const v1::TaskChanged& change) {
@@ -53,7 +76,7 @@ void Progress::OnTask(const v1::TaskChanged& change) {
   running_.erase(task.task_id());
   if (task.state() == v1::TASK_STATE_READY && change.has_failure()) {
     terminal_->Print(absl::StrCat(terminal_->Paint(Style::kWarn, "retry"), " ", task.task_id(), ": ",
-                                  change.failure().message()));
+                                  Printable(change.failure().message(), /*keep_lines=*/true)));
   }
   if (task.state() == v1::TASK_STATE_PASSED && IsStage(task.kind())) {
     terminal_->Print(
@@ -63,6 +86,25 @@ void Progress::OnTask(const v1::TaskChanged& change) {
 }
 
 void Progress::Tick() {
+  LookAtQueue();
+  Redraw();
+}
+
+void Progress::LookAtQueue() {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    if (why_queued_ == nullptr || state_ != v1::STATE_QUEUED || now < next_look_) return;
+    next_look_ = now + kLookAfter;
+  }
+  const std::string why = why_queued_();
+  absl::MutexLock lock(&mutex_);
+  if (why == waiting_ || state_ != v1::STATE_QUEUED) return;
+  waiting_ = why;
+  if (!why.empty() && !terminal_->interactive()) terminal_->Print("waiting: " + why);
+}
+
+void Progress::Redraw() {
   if (!terminal_->interactive()) return;
   absl::MutexLock lock(&mutex_);
   terminal_->SetStatus(StatusLine());
@@ -77,10 +119,11 @@ std::string Progress::StatusLine() const {
     absl::StrAppend(&line, counts_.steps_done(), "/", counts_.steps_total(), " steps  ");
   auto it = running_.find(latest_);
   if (it == running_.end()) it = running_.begin();
-  if (it == running_.end()) return line + "waiting for a worker";
+  if (it == running_.end())
+    return line + (waiting_.empty() ? "waiting for a worker" : "waiting: " + waiting_);
   absl::StrAppend(&line, it->first);
   if (running_.size() > 1) absl::StrAppend(&line, " and ", running_.size() - 1, " more");
-  if (!it->second.empty()) absl::StrAppend(&line, "  ", it->second);
+  if (!it->second.empty()) absl::StrAppend(&line, "  ", Printable(it->second));
   return line;
 }
 

@@ -14,6 +14,7 @@
 namespace strata::cli {
 namespace {
 
+constexpr auto kPatience = std::chrono::seconds(5);
 constexpr int64_t kMaxFileBytes = int64_t{64} << 20;
 
 std::string RandomUuid() {
@@ -24,6 +25,10 @@ std::string RandomUuid() {
 }
 
 absl::StatusOr<std::string> ReadModel(const std::string& path) {
+  if (const std::string name = BaseName(path); !IsUtf8(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the file's name ", Printable(name), " is not UTF-8; rename the file"));
+  }
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
     return absl::InvalidArgumentError(
@@ -79,8 +84,14 @@ absl::StatusOr<Submission> ReadSubmission(const SubmitOptions& options) {
 }
 
 absl::StatusOr<v1::Decomposition> Submit(Client& client, const Submission& submission) {
-  STRATA_RETURN_IF_ERROR(client.Upload(submission.request.source().files(0).digest(), submission.content));
-  return client.Call(&Client::Stub::CreateDecomposition, submission.request);
+  const std::string& digest = submission.request.source().files(0).digest();
+  STRATA_RETURN_IF_ERROR(client.Retry(kPatience, [&] { return client.Upload(digest, submission.content); }));
+  v1::Decomposition job;
+  STRATA_RETURN_IF_ERROR(client.Retry(kPatience, [&]() -> absl::Status {
+    STRATA_ASSIGN_OR_RETURN(job, client.Call(&Client::Stub::CreateDecomposition, submission.request));
+    return absl::OkStatus();
+  }));
+  return job;
 }
 
 }  // namespace strata::cli

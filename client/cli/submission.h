@@ -29,9 +29,11 @@ struct Submission {
   v1::CreateDecompositionRequest request;
 };
 
-// InvalidArgument, naming the file: missing, a folder, empty, over 64 MiB, a bad label.
+// InvalidArgument, naming the file: missing, a folder, empty, over 64 MiB, a name that is not UTF-8; a bad
+// label.
 absl::StatusOr<Submission> ReadSubmission(const SubmitOptions& options);
 
+// Waits a few seconds for a server that is away or busy with the same file.
 absl::StatusOr<v1::Decomposition> Submit(Client& client, const Submission& submission);
 
 }  // namespace strata::cli

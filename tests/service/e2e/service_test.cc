@@ -2,9 +2,12 @@
 // real. The submissions say what goes wrong, see scripted_engine.cc.
 #include <signal.h>
 
+#include <barrier>
 #include <filesystem>
 #include <thread>
 
+#include "base/sha256.h"
+#include "client/cli/client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/service/e2e/harness.h"
@@ -160,6 +163,84 @@ TEST_F(ServiceTest, CancelKillsTheRunningTask) {
   EXPECT_TRUE(AwaitState(next, "SUCCEEDED"));
 }
 
+TEST_F(ServiceTest, WhoWatchesACanceledJobReadsSoAndEndsWithTwo) {
+  Background decompose(service_.CliArgv(
+      {"decompose", service_.Write("toy.py", "# sleep 600\n"), "-o", service_.Path("bundle")}));
+  ASSERT_TRUE(decompose.AwaitOutput("running", seconds(30)));
+  const std::string id = service_.Cli({"list", "--json"}).json()["decompositions"][0]["id"];
+  EXPECT_EQ(service_.Cli({"cancel", id, "--reason", "not needed"}).code, 0);
+  for (const CliResult& result : {decompose.Wait(seconds(30)), service_.Cli({"watch", id})}) {
+    EXPECT_EQ(result.code, 2) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("\nCANCELED  toy: not needed\n"));
+  }
+}
+
+TEST_F(ServiceTest, AQueuedJobSaysSoAtOnceAndWhatItWaitsFor) {
+  const CliResult submitted =
+      service_.Cli({"submit", service_.Write("toy.py", "# toy\n"), "--device", "cuda"});
+  ASSERT_EQ(submitted.code, 0) << submitted.err;
+  Background watch(service_.CliArgv({"watch"}));
+  EXPECT_TRUE(watch.AwaitOutput("queued", seconds(1)));
+  EXPECT_TRUE(watch.AwaitOutput("waiting: no connected worker has cuda", seconds(10)));
+  service_.KillWorker();
+  EXPECT_TRUE(watch.AwaitOutput("waiting: no worker is connected", seconds(20)));
+}
+
+TEST_F(ServiceTest, ManyClientsSendTheSameNewFileAtOnce) {
+  constexpr int kClients = 4, kFiles = 50;
+  std::barrier start(kClients);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kClients; ++i) {
+    threads.emplace_back([&, i] {
+      cli::Client client(service_.address());
+      for (int number = 0; number < kFiles; ++number) {
+        const std::string content = "# toy " + std::to_string(number) + "\n";
+        start.arrive_and_wait();
+        std::this_thread::sleep_for(std::chrono::microseconds(i * number * 100));
+        const absl::Status status =
+            client.Retry(seconds(20), [&] { return client.Upload(Sha256Hex(content), content); });
+        EXPECT_TRUE(status.ok()) << status;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(ServiceTest, ASubmissionWaitsForAServerThatIsRestarting) {
+  service_.KillServer();
+  Background submit(service_.CliArgv({"submit", service_.Write("toy.py", "# toy\n")}));
+  std::this_thread::sleep_for(seconds(1));
+  service_.StartServer();
+  const CliResult result = submit.Wait(seconds(30));
+  EXPECT_EQ(result.code, 0) << result.err;
+}
+
+TEST_F(ServiceTest, TheServersDeathAfterTheJobsEndDoesNotLoseTheResult) {
+  Background decompose(
+      service_.CliArgv({"decompose", service_.Write("toy.py", "# toy\n"), "-o", service_.Path("bundle")}));
+  ASSERT_TRUE(decompose.AwaitOutput("done  publish", seconds(30)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));  // the job's last event comes right behind
+  service_.KillServer();
+  std::this_thread::sleep_for(seconds(1));
+  service_.StartServer();
+  const CliResult result = decompose.Wait(seconds(60));
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_TRUE(FileExists(service_.Path("bundle/decomposition_tree.json")));
+}
+
+TEST_F(ServiceTest, ABundleThatCannotBeDeliveredIsStillThere) {
+  const std::string out = service_.Path("bundle");
+  Background decompose(service_.CliArgv({"decompose", service_.Write("toy.py", "# sleep 0.2\n"), "-o", out}));
+  ASSERT_TRUE(decompose.AwaitOutput("job ", seconds(30)));
+  ASSERT_TRUE(WriteFile(out, "in the way").ok());
+  const CliResult result = decompose.Wait(seconds(60));
+  EXPECT_EQ(result.code, 2) << result.out;
+  const size_t hint = result.err.find("strata get d-");
+  ASSERT_NE(hint, std::string::npos) << result.err;
+  const std::string id = result.err.substr(hint + 11, result.err.find(' ', hint + 11) - hint - 11);
+  EXPECT_EQ(service_.Cli({"get", id, "-o", service_.Path("got")}).code, 0);
+}
+
 TEST_F(ServiceTest, CtrlCOnDecomposeCancelsTheJob) {
   Background decompose(service_.CliArgv(
       {"decompose", service_.Write("toy.py", "# sleep 600\n"), "-o", service_.Path("bundle")}));
@@ -184,6 +265,34 @@ TEST_F(ServiceTest, BadInputIsRefusedBeforeAnythingStarts) {
   const std::string large = service_.Write("large.py", "x");
   std::filesystem::resize_file(large, uintmax_t{600} << 20);
   refused(large, "has 600.0 MiB; at most 64.0 MiB");
+  refused(service_.Write("b\xff.py", "# toy\n"), "the file's name b\\xff.py is not UTF-8");
+  EXPECT_EQ(service_.Cli({"list", "--json"}).json()["decompositions"].size(), 0u);
+}
+
+TEST_F(ServiceTest, TextThatIsNotUtf8IsRefusedByName) {
+  const std::string file = service_.Write("toy.py", "# toy\n");
+  const std::vector<std::vector<std::string>> commands = {{"submit", file, "--name", "b\xff"},
+                                                          {"submit", file, "--label", "k=b\xff"},
+                                                          {"list", "--model", "b\xff"},
+                                                          {"list", "--label", "k=b\xff"},
+                                                          {"status", "b\xff"},
+                                                          {"cancel", "d-1", "--reason", "b\xff"}};
+  for (const auto& command : commands) {
+    const CliResult result = service_.Cli(command);
+    EXPECT_EQ(result.code, 2) << command[0];
+    EXPECT_THAT(result.err, HasSubstr("b\\xff is not UTF-8")) << command[0];
+    EXPECT_THAT(result.err, Not(HasSubstr("libprotobuf"))) << command[0];
+  }
+}
+
+TEST_F(ServiceTest, AnOutputThatCannotBeWrittenIsRefusedBeforeTheWorkStarts) {
+  const std::string file = service_.Write("toy.py", "# toy\n");
+  for (const std::string& out : {std::string("/proc/nowhere/x"), file + "/sub"}) {
+    const CliResult result = service_.Cli({"decompose", file, "-o", out});
+    EXPECT_EQ(result.code, 2) << out;
+    EXPECT_THAT(result.err, HasSubstr("cannot write below")) << out;
+  }
+  EXPECT_EQ(service_.Cli({"list", "--json"}).json()["decompositions"].size(), 0u);
 }
 
 TEST_F(ServiceTest, AFolderThatIsNotEmptyIsRefusedBeforeTheWorkStarts) {
@@ -223,7 +332,16 @@ class EmbeddedTest : public ::testing::Test {
   EmbeddedTest() : dir_(*TempDir::Create("strata_embedded")) {
     for (const char* name : {"strata", "strata-server", "strata-worker"}) Install(Program(name), name);
     Install(SCRIPTED_ENGINE, "strata-engine");
+    UseTmp(Path("tmp"));
   }
+  ~EmbeddedTest() override { unsetenv("TMPDIR"); }
+
+  // Where the programs put their temporary folders.
+  void UseTmp(const std::string& path) {
+    std::filesystem::create_directories(path);
+    setenv("TMPDIR", path.c_str(), 1);
+  }
+  size_t LeftInTmp() const { return std::distance(std::filesystem::directory_iterator(Path("tmp")), {}); }
   void Install(const std::string& from, const std::string& name) {
     std::error_code error;
     std::filesystem::create_hard_link(from, Path(name), error);
@@ -251,6 +369,30 @@ TEST_F(EmbeddedTest, WithoutServerItStartsItsOwnAndLeavesNothing) {
   EXPECT_EQ(result.code, 0) << result.out << result.err;
   EXPECT_THAT(result.out, HasSubstr("\nPASS  toy"));
   EXPECT_EQ(Left(), 0);
+  EXPECT_EQ(LeftInTmp(), 0u);
+}
+
+TEST_F(EmbeddedTest, ATmpdirTooLongForASocketDoesNotMatter) {
+  UseTmp(Path(std::string(120, 't')));
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# toy\n").ok());
+  const CliResult result =
+      RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60));
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+}
+
+TEST_F(EmbeddedTest, ABundleThatCannotBeDeliveredIsKept) {
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# sleep 0.2\n").ok());
+  Background decompose({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")});
+  ASSERT_TRUE(decompose.AwaitOutput("running", seconds(20)));
+  ASSERT_TRUE(WriteFile(Path("bundle"), "in the way").ok());
+  const CliResult result = decompose.Wait(seconds(60));
+  EXPECT_EQ(result.code, 2) << result.out;
+  const std::string words = "the bundle lies in ";
+  const size_t hint = result.err.find(words);
+  ASSERT_NE(hint, std::string::npos) << result.err;
+  const std::string kept =
+      result.err.substr(hint + words.size(), result.err.find('\n', hint) - hint - words.size());
+  EXPECT_TRUE(FileExists(kept + "/decomposition_tree.json")) << kept;
 }
 
 TEST_F(EmbeddedTest, CtrlCStopsAllOfIt) {
@@ -272,6 +414,24 @@ TEST_F(EmbeddedTest, ItsOwnDeathTakesTheServiceWithIt) {
   decompose.Wait(seconds(10));
   for (int i = 0; i < 50 && Left() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_EQ(Left(), 0);
+  // Nobody could remove the folder any more: the next one does, and leaves alone what is not its own.
+  std::filesystem::create_directories(Path("tmp/strata-mine"));
+  EXPECT_EQ(LeftInTmp(), 2u);
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# toy\n").ok());
+  EXPECT_EQ(RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("bundle")}, seconds(60)).code,
+            0);
+  EXPECT_EQ(LeftInTmp(), 1u);
+  EXPECT_TRUE(FileExists(Path("tmp/strata-mine")));
+}
+
+TEST_F(EmbeddedTest, ALivingServicesFolderStays) {
+  ASSERT_TRUE(WriteFile(Path("slow.py"), "# sleep 1\n").ok());
+  ASSERT_TRUE(WriteFile(Path("toy.py"), "# toy\n").ok());
+  Background slow({Path("strata"), "decompose", Path("slow.py"), "-o", Path("slow")});
+  ASSERT_TRUE(slow.AwaitOutput("running", seconds(20)));
+  EXPECT_EQ(RunProgram({Path("strata"), "decompose", Path("toy.py"), "-o", Path("toy")}, seconds(60)).code,
+            0);
+  EXPECT_EQ(slow.Wait(seconds(60)).code, 0);
 }
 
 TEST_F(EmbeddedTest, AnEngineThatDoesNotStartEndsWithThreeAndItsOwnWords) {
