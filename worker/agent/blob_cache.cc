@@ -130,7 +130,8 @@ absl::Status BlobCache::CopyTo(const std::string& digest, int64_t size_bytes, co
     STRATA_ASSIGN_OR_RETURN(HashingFile file, HashingFile::Create(path));
     absl::Status status = fetch(digest, [&file, size_bytes, &digest](std::string_view piece) -> absl::Status {
       if (file.size_bytes() + static_cast<int64_t>(piece.size()) > size_bytes) {
-        return absl::DataLossError(absl::StrCat("the server sends more than ", size_bytes, " bytes for ", digest));
+        return absl::DataLossError(
+            absl::StrCat("the server sends more than ", size_bytes, " bytes for ", digest));
       }
       return file.Write(piece);
     });
@@ -153,7 +154,7 @@ void BlobCache::Keep(const std::string& digest, const std::string& path) {
   }
   const std::string temporary = TemporaryPath();
   const auto copied = HashingCopy(path, temporary);
-  struct stat info{};
+  struct stat info {};
   if (!copied.ok() || *copied != digest || stat(temporary.c_str(), &info) != 0 || info.st_size > max_bytes_ ||
       !MakeDirs(DirName(PathOf(digest))).ok() || rename(temporary.c_str(), PathOf(digest).c_str()) != 0) {
     unlink(temporary.c_str());

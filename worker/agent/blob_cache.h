@@ -33,7 +33,8 @@ class BlobCache {
 
   // Writes the content to `path`, a new read-only file, from the cache or through `fetch`. DataLoss if
   // what `fetch` delivers has another digest or size.
-  absl::Status CopyTo(const std::string& digest, int64_t size_bytes, const std::string& path, const Fetch& fetch);
+  absl::Status CopyTo(const std::string& digest, int64_t size_bytes, const std::string& path,
+                      const Fetch& fetch);
 
   // Takes a copy of a local file of known digest, so that the next task here need not fetch it. Best effort.
   void Keep(const std::string& digest, const std::string& path);

@@ -20,7 +20,8 @@ constexpr auto kBetween = std::chrono::milliseconds(200);
 
 bool MayPass(const grpc::Status& status) {
   return status.error_code() == grpc::StatusCode::UNAVAILABLE ||
-         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED || status.error_code() == grpc::StatusCode::ABORTED;
+         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED ||
+         status.error_code() == grpc::StatusCode::ABORTED;
 }
 
 }  // namespace
@@ -36,8 +37,9 @@ absl::Status BlobClient::Repeat(const Patience& patience,
     const auto left = patience.deadline - Clock::now();
     if (left <= Clock::duration::zero()) return absl::DeadlineExceededError("the server cannot be reached");
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::duration_cast<std::chrono::microseconds>(std::min<Clock::duration>(left, kAttempt)));
+    context.set_deadline(
+        std::chrono::system_clock::now() +
+        std::chrono::duration_cast<std::chrono::microseconds>(std::min<Clock::duration>(left, kAttempt)));
     const grpc::Status status = attempt(&context);
     if (!MayPass(status)) return FromGrpc(status);
     // Not a sleep: a channel makes progress only while somebody waits on it.
@@ -46,7 +48,8 @@ absl::Status BlobClient::Repeat(const Patience& patience,
   }
 }
 
-absl::Status BlobClient::Get(const std::string& digest, const BlobCache::Sink& sink, const Patience& patience) {
+absl::Status BlobClient::Get(const std::string& digest, const BlobCache::Sink& sink,
+                             const Patience& patience) {
   v1::GetBlobRequest request;
   request.set_digest(digest);
   size_t delivered = 0;

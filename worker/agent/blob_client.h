@@ -6,8 +6,8 @@
 //
 // Threading: all methods from any thread; they block.
 
-#include <cstdint>
 #include <grpcpp/channel.h>
+#include <cstdint>
 
 #include <chrono>
 #include <functional>
@@ -29,16 +29,20 @@ struct Patience {
 
 class BlobClient {
  public:
-  explicit BlobClient(std::shared_ptr<grpc::Channel> channel) : channel_(channel), stub_(v1::Worker::NewStub(channel)) {}
+  explicit BlobClient(std::shared_ptr<grpc::Channel> channel)
+      : channel_(channel), stub_(v1::Worker::NewStub(channel)) {}
 
   // An attempt that broke in the middle goes on where it broke.
   absl::Status Get(const std::string& digest, const BlobCache::Sink& sink, const Patience& patience);
-  absl::StatusOr<std::vector<std::string>> FindMissing(const std::vector<std::string>& digests, const Patience& patience);
-  absl::Status Put(const std::string& digest, int64_t size_bytes, const std::string& path, const Patience& patience);
+  absl::StatusOr<std::vector<std::string>> FindMissing(const std::vector<std::string>& digests,
+                                                       const Patience& patience);
+  absl::Status Put(const std::string& digest, int64_t size_bytes, const std::string& path,
+                   const Patience& patience);
 
  private:
   // Calls `attempt` until it succeeds, fails for good, or patience ends.
-  absl::Status Repeat(const Patience& patience, const std::function<grpc::Status(grpc::ClientContext*)>& attempt);
+  absl::Status Repeat(const Patience& patience,
+                      const std::function<grpc::Status(grpc::ClientContext*)>& attempt);
 
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Worker::Stub> stub_;

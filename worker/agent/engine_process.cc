@@ -39,7 +39,8 @@ absl::StatusOr<std::unique_ptr<EngineProcess>> EngineProcess::Start(const Engine
   start.standard_output = start.standard_error = SubprocessOptions::Stdio::kPipe;
 
   int wire[2] = {-1, -1};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire) != 0) return absl::ErrnoToStatus(errno, "socketpair");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire) != 0)
+    return absl::ErrnoToStatus(errno, "socketpair");
   fcntl(wire[0], F_SETFL, O_NONBLOCK);
   start.descriptors = {wire[1]};
   auto child = ChildProcesses::Instance().Start(start);
@@ -57,10 +58,12 @@ absl::StatusOr<std::unique_ptr<EngineProcess>> EngineProcess::Start(const Engine
     engine->hello_ = event.hello();
     return engine;
   }
-  const std::string why = wait == Wait::kDeadline ? absl::StrCat("said nothing for ", options.start_timeout.count(), " s")
-                          : wait == Wait::kEvent  ? "did not say Hello first"
-                                                  : "ended before it said Hello";
-  return absl::FailedPreconditionError(absl::StrCat("engine ", options.path, " ", engine->Bury(why, wait == Wait::kClosed ? kExitGrace : kNow)));
+  const std::string why = wait == Wait::kDeadline
+                              ? absl::StrCat("said nothing for ", options.start_timeout.count(), " s")
+                          : wait == Wait::kEvent ? "did not say Hello first"
+                                                 : "ended before it said Hello";
+  return absl::FailedPreconditionError(absl::StrCat(
+      "engine ", options.path, " ", engine->Bury(why, wait == Wait::kClosed ? kExitGrace : kNow)));
 }
 
 EngineProcess::~EngineProcess() {
@@ -68,7 +71,8 @@ EngineProcess::~EngineProcess() {
   close(cancel_fd_);
 }
 
-TaskEnd EngineProcess::Run(const engine::v1::Task& task, Clock::time_point deadline, const TaskEvents& events) {
+TaskEnd EngineProcess::Run(const engine::v1::Task& task, Clock::time_point deadline,
+                           const TaskEvents& events) {
   TaskEnd end;
   engine::v1::Request request;
   *request.mutable_task() = task;
@@ -163,7 +167,8 @@ bool EngineProcess::Drain(int fd) {
     if (got < 0) return errno == EAGAIN;
     if (got == 0) return false;
     output_tail_.append(buffer, got);
-    if (output_tail_.size() > 2 * kOutputTailBytes) output_tail_.erase(0, output_tail_.size() - kOutputTailBytes);
+    if (output_tail_.size() > 2 * kOutputTailBytes)
+      output_tail_.erase(0, output_tail_.size() - kOutputTailBytes);
   }
 }
 

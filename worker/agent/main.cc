@@ -105,7 +105,8 @@ int WaitForSignal() {
   return signal;
 }
 
-void Serve(const Options& options, const v1::Register& identity, BlobCache& cache, std::vector<RunningSlot>& slots) {
+void Serve(const Options& options, const v1::Register& identity, BlobCache& cache,
+           std::vector<RunningSlot>& slots) {
   const auto channel = Dial(options.server);
   LeaseBook book;
   Session session(channel, identity, &book);
@@ -140,7 +141,8 @@ int Run(const Options& options) {
     return kExitUsage;
   }
   std::vector<RunningSlot> slots(options.slots);
-  for (RunningSlot& running : slots) running.slot = std::make_unique<Slot>(MakeEngineOptions(options), work_dir);
+  for (RunningSlot& running : slots)
+    running.slot = std::make_unique<Slot>(MakeEngineOptions(options), work_dir);
 
   std::promise<absl::StatusOr<engine::v1::Hello>> first;
   for (RunningSlot& running : slots) Start(running, &running == &slots[0] ? &first : nullptr);

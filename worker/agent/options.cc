@@ -30,17 +30,23 @@ std::string HostName() {
 
 bool ParseOptions(int argc, char** argv, Options* options, int* exit_code) {
   CLI::App app("strata-worker: runs strata's tasks on this host, with one strata-engine per slot.");
-  app.add_option("--server", options->server, "strata-server: unix:PATH or HOST:PORT")->required()->envname("STRATA_SERVER");
-  app.add_option("--slots", options->slots, "tasks at a time")->check(CLI::Range(1, 256))->capture_default_str();
+  app.add_option("--server", options->server, "strata-server: unix:PATH or HOST:PORT")
+      ->required()
+      ->envname("STRATA_SERVER");
+  app.add_option("--slots", options->slots, "tasks at a time")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   app.add_option("--device", options->device, "what to offer")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   options->engine = JoinPath(ProgramDir(), "strata-engine");
   app.add_option("--engine", options->engine, "the engine program")->capture_default_str();
-  app.add_option("--python", options->python, "interpreter whose environment has torch (default: the engine's)")
+  app.add_option("--python", options->python,
+                 "interpreter whose environment has torch (default: the engine's)")
       ->envname("STRATA_PYTHON");
   options->cache_dir = DefaultCacheDir();
-  app.add_option("--cache-dir", options->cache_dir, "contents and work folders; one agent at a time")->capture_default_str();
+  app.add_option("--cache-dir", options->cache_dir, "contents and work folders; one agent at a time")
+      ->capture_default_str();
   app.add_option("--cache-size", options->cache_bytes, "bound of the cache")
       ->transform(CLI::AsSizeValue(false))
       ->default_str("8GiB");

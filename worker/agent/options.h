@@ -7,14 +7,14 @@
 namespace strata::agent {
 
 struct Options {
-  std::string server;            // gRPC target: "unix:PATH", "HOST:PORT"
+  std::string server;  // gRPC target: "unix:PATH", "HOST:PORT"
   int slots = 1;
-  std::string device = "auto";   // auto, cpu, cuda
-  std::string engine;            // strata-engine; by default beside this program
-  std::string python;            // handed to the engine; empty: the engine's own choice
-  std::string cache_dir;         // resolved, belongs to one agent at a time
+  std::string device = "auto";  // auto, cpu, cuda
+  std::string engine;           // strata-engine; by default beside this program
+  std::string python;           // handed to the engine; empty: the engine's own choice
+  std::string cache_dir;        // resolved, belongs to one agent at a time
   int64_t cache_bytes = int64_t{8} << 30;
-  std::string name;              // for people; by default the host's
+  std::string name;  // for people; by default the host's
   std::string log_level = "info";
 };
 

@@ -34,7 +34,8 @@ void FromFinished(const engine::v1::Finished& finished, v1::TaskResult* result) 
     default:
       result->set_status(v1::RESULT_STATUS_FAILED);
   }
-  if (result->status() != v1::RESULT_STATUS_PASSED) *result->mutable_failure() = FromEngine(finished.failure());
+  if (result->status() != v1::RESULT_STATUS_PASSED)
+    *result->mutable_failure() = FromEngine(finished.failure());
   result->set_seconds(finished.seconds());
   result->set_peak_memory_bytes(finished.peak_memory_bytes());
 }
@@ -73,14 +74,15 @@ v1::TaskResult MakeResult(const v1::Lease& lease, const TaskEnd& end, bool stopp
       result.set_status(v1::RESULT_STATUS_ENGINE_DIED);
       failure = result.mutable_failure();
       failure->set_kind(v1::FAILURE_KIND_OURS);
-      failure->set_message(
-          Capped(absl::StrCat("the engine that worked on ", lease.task_id(), " ", end.detail), kMessageBytes));
+      failure->set_message(Capped(
+          absl::StrCat("the engine that worked on ", lease.task_id(), " ", end.detail), kMessageBytes));
       break;
     case TaskEnd::Kind::kTimedOut:
       result.set_status(v1::RESULT_STATUS_FAILED);
       failure = result.mutable_failure();
       failure->set_kind(v1::FAILURE_KIND_LIMITS);
-      failure->set_message(absl::StrCat("task ", lease.task_id(), " took longer than its ", lease.deadline_seconds(),
+      failure->set_message(absl::StrCat("task ", lease.task_id(), " took longer than its ",
+                                        lease.deadline_seconds(),
                                         " s and was killed; make the model smaller or ask for more time"));
       break;
   }

@@ -56,12 +56,13 @@ void Slot::CarryOut(const v1::Lease& lease) {
   const auto limit = std::chrono::seconds(lease.deadline_seconds());
   auto folder = TaskFolder::Create(work_dir_);
   v1::TaskResult result =
-      folder.ok() ? Work(lease, *folder, started + (limit.count() > 0 ? limit : std::chrono::seconds(kDefaultDeadline)))
+      folder.ok() ? Work(lease, *folder,
+                         started + (limit.count() > 0 ? limit : std::chrono::seconds(kDefaultDeadline)))
                   : MakeOurFailure(lease, std::string(folder.status().message()));
   result.set_seconds(std::chrono::duration<double>(Clock::now() - started).count());
-  spdlog::info("task ended lease={} task={} status={} seconds={:.2f} outputs={} message=\"{}\"", lease.lease_id(),
-               lease.task_id(), v1::ResultStatus_Name(result.status()), result.seconds(), result.outputs_size(),
-               result.failure().message());
+  spdlog::info("task ended lease={} task={} status={} seconds={:.2f} outputs={} message=\"{}\"",
+               lease.lease_id(), lease.task_id(), v1::ResultStatus_Name(result.status()), result.seconds(),
+               result.outputs_size(), result.failure().message());
   if (parts_.book->revoked(lease.lease_id())) {
     // Nobody waits for it. Said once, because it frees the slot sooner than the lease's end.
     result.set_status(v1::RESULT_STATUS_CANCELED);
@@ -74,9 +75,11 @@ void Slot::CarryOut(const v1::Lease& lease) {
   }
   for (;;) {
     std::vector<std::string> missing;
-    const auto outcome = parts_.book->Report(result, [this] { parts_.session->Wake(); }, &missing);
+    const auto outcome = parts_.book->Report(
+        result, [this] { parts_.session->Wake(); }, &missing);
     if (outcome != LeaseBook::Outcome::kMissingBlobs) {
-      if (outcome == LeaseBook::Outcome::kForgotten) spdlog::warn("result refused as late lease={}", lease.lease_id());
+      if (outcome == LeaseBook::Outcome::kForgotten)
+        spdlog::warn("result refused as late lease={}", lease.lease_id());
       return;
     }
     const absl::Status put = PutBlobs(lease, *folder, result, missing);
@@ -85,34 +88,41 @@ void Slot::CarryOut(const v1::Lease& lease) {
 }
 
 Patience Slot::PatienceFor(const v1::Lease& lease, Clock::time_point deadline) const {
-  return {.deadline = deadline,
-          .go_on = [book = parts_.book, id = lease.lease_id()] { return !book->stopped() && !book->revoked(id); }};
+  return {.deadline = deadline, .go_on = [book = parts_.book, id = lease.lease_id()] {
+            return !book->stopped() && !book->revoked(id);
+          }};
 }
 
 v1::TaskResult Slot::Work(const v1::Lease& lease, TaskFolder& folder, Clock::time_point deadline) {
   const Patience patience = PatienceFor(lease, deadline);
-  const absl::Status laid_out =
-      folder.LayOut(lease.inputs(), *parts_.cache, [&](const std::string& digest, const BlobCache::Sink& sink) {
-        return parts_.blobs->Get(digest, sink, patience);
-      });
-  if (!laid_out.ok() && parts_.book->stopped()) return MakeResult(lease, {.kind = TaskEnd::Kind::kCancelled}, true);
-  if (!laid_out.ok()) return MakeOurFailure(lease, absl::StrCat("cannot fetch an input: ", laid_out.message()));
-  if (const auto hello = Warm(); !hello.ok()) return MakeOurFailure(lease, std::string(hello.status().message()));
+  const absl::Status laid_out = folder.LayOut(lease.inputs(), *parts_.cache,
+                                              [&](const std::string& digest, const BlobCache::Sink& sink) {
+                                                return parts_.blobs->Get(digest, sink, patience);
+                                              });
+  if (!laid_out.ok() && parts_.book->stopped())
+    return MakeResult(lease, {.kind = TaskEnd::Kind::kCancelled}, true);
+  if (!laid_out.ok())
+    return MakeOurFailure(lease, absl::StrCat("cannot fetch an input: ", laid_out.message()));
+  if (const auto hello = Warm(); !hello.ok())
+    return MakeOurFailure(lease, std::string(hello.status().message()));
 
   const TaskEnd end = RunEngine(lease, folder, deadline);
   v1::TaskResult result = MakeResult(lease, end, parts_.book->stopped());
   if (result.status() == v1::RESULT_STATUS_PASSED || result.status() == v1::RESULT_STATUS_GATE_FAILED ||
       result.status() == v1::RESULT_STATUS_FAILED) {
     const absl::Status uploaded = Upload(lease, folder, &result);
-    if (!uploaded.ok() && parts_.book->stopped()) return MakeResult(lease, {.kind = TaskEnd::Kind::kCancelled}, true);
-    if (!uploaded.ok()) return MakeOurFailure(lease, absl::StrCat("cannot hand over a result: ", uploaded.message()));
+    if (!uploaded.ok() && parts_.book->stopped())
+      return MakeResult(lease, {.kind = TaskEnd::Kind::kCancelled}, true);
+    if (!uploaded.ok())
+      return MakeOurFailure(lease, absl::StrCat("cannot hand over a result: ", uploaded.message()));
   }
   return result;
 }
 
 TaskEnd Slot::RunEngine(const v1::Lease& lease, const TaskFolder& folder, Clock::time_point deadline) {
   TaskEnd end{.kind = TaskEnd::Kind::kCancelled};
-  if (!parts_.book->SetCanceller(lease.lease_id(), [engine = engine_.get()] { engine->Cancel(); })) return end;
+  if (!parts_.book->SetCanceller(lease.lease_id(), [engine = engine_.get()] { engine->Cancel(); }))
+    return end;
   TaskEvents events;
   events.progress = [&](const std::string& line) {
     v1::WorkerMessage message;
@@ -140,7 +150,8 @@ absl::Status Slot::Upload(const v1::Lease& lease, const TaskFolder& folder, v1::
     parts_.cache->Keep(file.digest(), JoinPath(folder.out(), file.path()));
   }
   const Patience patience = PatienceFor(lease, Clock::now() + kUploadPatience);
-  STRATA_ASSIGN_OR_RETURN(const std::vector<std::string> missing, parts_.blobs->FindMissing(digests, patience));
+  STRATA_ASSIGN_OR_RETURN(const std::vector<std::string> missing,
+                          parts_.blobs->FindMissing(digests, patience));
   return PutBlobs(lease, folder, *result, missing);
 }
 
@@ -150,11 +161,12 @@ absl::Status Slot::PutBlobs(const v1::Lease& lease, const TaskFolder& folder, co
   for (const v1::File& file : result.outputs()) files[file.digest()] = &file;
   for (const std::string& digest : digests) {
     const auto it = files.find(digest);
-    if (it == files.end()) return absl::InternalError(absl::StrCat("the server asks for ", digest, ", which is no output"));
-    STRATA_RETURN_IF_ERROR(Annotate(
-        parts_.blobs->Put(digest, static_cast<int64_t>(it->second->size_bytes()),
-                          JoinPath(folder.out(), it->second->path()), PatienceFor(lease, Clock::now() + kUploadPatience)),
-        it->second->path()));
+    if (it == files.end())
+      return absl::InternalError(absl::StrCat("the server asks for ", digest, ", which is no output"));
+    STRATA_RETURN_IF_ERROR(Annotate(parts_.blobs->Put(digest, static_cast<int64_t>(it->second->size_bytes()),
+                                                      JoinPath(folder.out(), it->second->path()),
+                                                      PatienceFor(lease, Clock::now() + kUploadPatience)),
+                                    it->second->path()));
   }
   return absl::OkStatus();
 }

@@ -29,7 +29,8 @@ class Slot {
     BlobClient* blobs;
   };
 
-  Slot(EngineOptions engine, std::string work_dir) : options_(std::move(engine)), work_dir_(std::move(work_dir)) {}
+  Slot(EngineOptions engine, std::string work_dir)
+      : options_(std::move(engine)), work_dir_(std::move(work_dir)) {}
 
   // Starts the engine. Call on the thread that will Run().
   absl::StatusOr<engine::v1::Hello> Warm();

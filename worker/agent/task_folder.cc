@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<v1::File>> TaskFolder::Outputs() const {
     v1::File& file = files.emplace_back();
     file.set_path(path);
     STRATA_ASSIGN_OR_RETURN(*file.mutable_digest(), Sha256File(JoinPath(out(), path)));
-    struct stat info{};
+    struct stat info {};
     if (stat(JoinPath(out(), path).c_str(), &info) != 0) return absl::ErrnoToStatus(errno, path);
     file.set_size_bytes(info.st_size);
   }

@@ -27,7 +27,8 @@ absl::StatusOr<std::optional<std::string>> FrameReader::Next() {
   uint64_t size = 0;
   int used = 0;
   for (;; ++used) {
-    if (used == kMaxVarintBytes) return absl::DataLossError("the engine's wire carries no valid frame length");
+    if (used == kMaxVarintBytes)
+      return absl::DataLossError("the engine's wire carries no valid frame length");
     if (consumed_ + used >= buffer_.size()) return std::nullopt;
     const auto byte = static_cast<unsigned char>(buffer_[consumed_ + used]);
     size |= uint64_t{byte & 0x7fu} << (7 * used);

@@ -25,10 +25,11 @@ class BlobCacheTest : public ::testing::Test {
   // A new copy of `content`; counts what had to be fetched.
   absl::Status Copy(const std::string& content, const std::string& sent) {
     path_ = JoinPath(dir_.path(), std::to_string(next_++));
-    return cache_->CopyTo(Sha256Hex(content), content.size(), path_, [&](const std::string&, const BlobCache::Sink& sink) {
-      ++fetches_;
-      return sink(sent);
-    });
+    return cache_->CopyTo(Sha256Hex(content), content.size(), path_,
+                          [&](const std::string&, const BlobCache::Sink& sink) {
+                            ++fetches_;
+                            return sink(sent);
+                          });
   }
   absl::Status Copy(const std::string& content) { return Copy(content, content); }
   std::string CachedPath(const std::string& content) {
@@ -52,7 +53,7 @@ TEST_F(BlobCacheTest, TheSecondCopyNeedsNoFetch) {
 
 TEST_F(BlobCacheTest, CopiesAreReadOnlyAndNoLinks) {
   ASSERT_TRUE(Copy("hello").ok());
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0222, 0u);
   EXPECT_EQ(info.st_nlink, 1u);
@@ -102,7 +103,8 @@ TEST_F(BlobCacheTest, ANewAgentTakesOverWhatIsThere) {
 }
 
 TEST(TaskFolder, OnlyPlainRelativePathsAreLaidOut) {
-  for (const char* path : {"source/mlp.py", "a", ".strata/jobs.json", "a/..b"}) EXPECT_TRUE(IsPlainRelativePath(path)) << path;
+  for (const char* path : {"source/mlp.py", "a", ".strata/jobs.json", "a/..b"})
+    EXPECT_TRUE(IsPlainRelativePath(path)) << path;
   for (const char* path : {"", "/a", "../a", "a/../b", "a//b", "a/", ".", "a/./b", "a\nb"}) {
     EXPECT_FALSE(IsPlainRelativePath(path)) << path;
   }

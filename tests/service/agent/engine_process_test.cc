@@ -39,7 +39,8 @@ class EngineProcessTest : public ::testing::Test {
     return task;
   }
 
-  TaskEnd Run(EngineProcess& engine, const std::string& order, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+  TaskEnd Run(EngineProcess& engine, const std::string& order,
+              std::chrono::milliseconds limit = std::chrono::seconds(20)) {
     TaskEvents events;
     events.progress = [this](const std::string& line) { progress_.push_back(line); };
     events.output = [this](const engine::v1::Output& output) { output_ += output.data(); };
