@@ -69,7 +69,7 @@ TEST(Constants, ATriangleIsTrilOrTriuAlsoOfOtherNumbersThanOne) {
 }
 
 TEST(Constants, FewNumbersAreListedWithTheirDtype) {
-  EXPECT_EQ(Floats({2, 2}, {0.5F, 2, -1, 1e-5F}), "torch.tensor([[0.5, 2.0], [-1.0, 9.999999747378752e-6]])");
+  EXPECT_EQ(Floats({2, 2}, {0.5F, 2, -1, 1e-5F}), "torch.tensor([[0.5, 2.0], [-1.0, 1e-5]])");
   EXPECT_EQ(Spelled({2}, DType::kFloat64, Bytes<double>({0.1, 3})).expressions[0],
             "torch.tensor([0.1, 3.0], dtype=torch.float64)");
   EXPECT_EQ(Spelled({2}, DType::kInt32, Bytes<int32_t>({5, -3})).expressions[0],

@@ -75,6 +75,19 @@ TEST(PlumbingCheck, AParameterInPlumbingIsAViolation) {
   EXPECT_TRUE(ParameterViolations(p, p, scopes).empty()) << "the child may hold it";
 }
 
+TEST(PlumbingCheck, AParameterThatItsChildReturnedMayBeMoved) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  const auto w = b.Parameter("token.weight", {2});
+  b.Enter("token", {});
+  b.Leave({w});
+  const auto y = b.Op("aten::expand", {T("self", w)}, {2});
+  const auto z = b.Op("aten::add.Tensor", {T("self", x), T("other", y)}, {2});
+  Program p = b.Finish({z});
+  PlaceModule(p, "token", "/bundle/steps/step_1/children/parameter_2_fp32.py");
+  EXPECT_TRUE(ExecutedViolations(p, ChildScopes(p, kChildren)).empty());
+}
+
 TEST(PlumbingCheck, AParentMayHoldNoParameter) {
   Builder b;
   const auto x = b.Input("x", {2});

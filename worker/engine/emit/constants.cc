@@ -3,7 +3,9 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -170,7 +172,15 @@ class Literal {
       return absl::StrCat(whole);
     }
     if (!program::IsFloating(value_.type.dtype)) return absl::StrCat(static_cast<int64_t>(x));
-    return PythonFloat(x);
+    return PythonFloat(value_.type.dtype == DType::kFloat32 ? Shortest(static_cast<float>(x)) : x);
+  }
+
+  // 0.485 where the float nearest to it stands: torch rounds the double that Python reads.
+  static double Shortest(float x) {
+    char text[32];
+    *std::to_chars(text, text + sizeof text - 1, x).ptr = '\0';
+    const double read = std::strtod(text, nullptr);
+    return static_cast<float>(read) == x ? read : static_cast<double>(x);
   }
 
   std::string Sizes() const { return absl::StrJoin(value_.type.sizes, ", "); }

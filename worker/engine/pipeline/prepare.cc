@@ -47,11 +47,13 @@ Ending RunModelFile(TaskRun& run, const plan::Plan& plan, const std::string& sou
   // A kernel's file is written by us; else it begins with the source, and so with its __main__ block.
   const bool by_import = scan->has_main && plan.components[0].level != plan::Level::kKernel;
   if (by_import) {
-    log.push_back({"prepare", "decision", "The source has its own __main__ block",
-                   absl::StrCat(run.source_name(),
-                                " does something of its own when run as a script, so its self-test "
-                                "run_tests() is called by import instead"),
-                   ""});
+    log.push_back(
+        {"prepare", "deviation", "The source has its own __main__ block",
+         absl::StrCat(run.source_name(),
+                      " does something of its own when run as a script, so its self-test "
+                      "run_tests() is called by import instead; the public run_all_tests.py, which runs the "
+                      "file and waits for PASS, cannot judge it"),
+         ""});
   }
   const std::string path = emit::ComponentPath(plan, 0);
   const verify::FileVerdict verdict =

@@ -1,5 +1,6 @@
 #include "worker/engine/verify/plumbing_check.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -19,11 +20,18 @@ using program::ValueKind;
 
 std::string BaseName(const std::string& path) { return fs::path(path).filename().string(); }
 
-bool ReadsParameter(const Program& program, const program::Call& call) {
-  for (const program::ValueId id : program::Reads(call)) {
-    if (program.value(id).kind == ValueKind::kParameter) return true;
-  }
-  return false;
+// Whether the call reads a parameter that no child gave it: a child may return the parameter that it holds.
+bool TakesParameter(const Program& program, const program::Call& call,
+                    const std::set<program::ValueId>& given) {
+  const auto reads = program::Reads(call);
+  return std::any_of(reads.begin(), reads.end(), [&](program::ValueId id) {
+    return program.value(id).kind == ValueKind::kParameter && !given.contains(id);
+  });
+}
+
+void CollectTensors(const program::Tree& tree, std::set<program::ValueId>& out) {
+  if (tree.kind == program::Tree::Kind::kTensor) out.insert(tree.value);
+  for (const program::Tree& item : tree.items) CollectTensors(item, out);
 }
 
 ordered_json Violation(const program::Call& call, const std::string& reason) {
@@ -106,11 +114,15 @@ ChildScopes::ChildScopes(const Program& program, const std::string& children_dir
 
 ordered_json ExecutedViolations(const Program& refactored, const ChildScopes& scopes) {
   ordered_json violations = ordered_json::array();
+  std::set<program::ValueId> given;
+  for (const ChildScopes::ChildRun& run : scopes.runs()) {
+    CollectTensors(refactored.invocations[static_cast<size_t>(run.invocation)].output, given);
+  }
   for (const program::Call& call : refactored.calls) {
     if (scopes.Inside(call.scope)) continue;
     if (program::Classify(refactored, call) == program::OpClass::kCompute) {
       violations.push_back(Violation(call, "a compute operator must be in a child"));
-    } else if (ReadsParameter(refactored, call)) {
+    } else if (TakesParameter(refactored, call, given)) {
       violations.push_back(
           Violation(call, "an operator that takes a parameter must be in the child that holds it"));
     }

@@ -485,7 +485,7 @@ def submitted_model(bundle, tree):
     """The file that stands for the submitted model: the root, or its source where the model is one kernel."""
     called = {child for node in tree["nodes"].values() for child in node["children"]}
     root = next(node for node in tree["nodes"].values() if node["id"] not in called)
-    return bundle / ("source/" + tree["metadata"]["source_file"] if root["level"] == "kernel" else root["path"])
+    return bundle / (tree["metadata"]["source_file"] if root["level"] == "kernel" else root["path"])
 
 
 def coverage_of_bundle(bundle, model_file=None, tree_file=None, device="cpu"):
