@@ -111,6 +111,22 @@ output: [2, 4, 8] fp32
   EXPECT_THAT(section, Not(HasSubstr("### layer_norm"))) << "kernels have no parts";
 }
 
+TEST(Analysis, AModelThatIsOneKernelHasItsShapesInTheDataFlow) {
+  Net net("one.py");
+  const auto x = net.b.Input("x", {4, 8});
+  const std::string text = AnalysisText(Planned(&net, {net.Linear("fc", x, 2)}));
+  EXPECT_THAT(Section(text, "Data flow"), HasSubstr(R"(### linear_8x2_fp32
+
+```
+input x: [4, 8] fp32
+-> linear_8x2_fp32: [4, 8] fp32 -> [4, 2] fp32
+output: [4, 2] fp32
+```
+)"));
+  EXPECT_EQ(Section(text, "Which inputs reach which children"),
+            "- `x` reaches `linear_8x2_fp32`, the whole model\n");
+}
+
 TEST(Analysis, EveryInputIsFollowedToTheChildrenThatTakeIt) {
   Net net("mixed.py");
   const auto x = net.b.Input("x", {2, 8}), y = net.b.Input("y", {2, 8});

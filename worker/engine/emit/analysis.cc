@@ -89,6 +89,11 @@ std::string DataFlow(const Plan& plan, const Component& component) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     absl::StrAppend(&out, "input ", names[i], ": ", TypeText(plan, node.inputs[i]), "\n");
   }
+  // A model that is one kernel has no parts.
+  if (component.children.empty()) {
+    absl::StrAppend(&out, "-> ", component.stem, ": ", TypesText(plan, node.inputs), " -> ",
+                    TypesText(plan, node.outputs), "\n");
+  }
   for (const plan::Item& item : node.body) {
     if (item.is_child) {
       const Node& child = plan.nodes.at(static_cast<size_t>(item.index));
@@ -115,6 +120,10 @@ std::string InputsReach(const Plan& plan) {
   std::map<ValueId, std::set<size_t>> from;  // positions among the inputs
   for (size_t i = 0; i < root.inputs.size(); ++i) from[root.inputs[i]] = {i};
   std::string out;
+  if (plan.components.at(0).children.empty()) {
+    for (const std::string& name : names)
+      absl::StrAppend(&out, "- `", name, "` reaches `", plan.components[0].stem, "`, the whole model\n");
+  }
   for (const plan::Item& item : root.body) {
     if (!item.is_child) {
       const program::Call& call = plan.program.call(item.index);
@@ -129,7 +138,7 @@ std::string InputsReach(const Plan& plan) {
     for (const size_t i : reached)
       absl::StrAppend(&out, "- `", names[i], "` reaches `", child.attribute, "`\n");
   }
-  return out.empty() ? "- the model has no children, or they take no submitted tensor\n" : out;
+  return out.empty() ? "- no child takes a submitted tensor\n" : out;
 }
 
 std::string TiedWeights(const Plan& plan) {
@@ -178,7 +187,7 @@ std::string AnalysisText(const Plan& plan) {
   absl::StrAppend(
       &out, "\n## Data flow\n\nChildren are marked `->`; the other lines are plumbing of the parent.\n\n");
   for (const Component& component : plan.components) {
-    if (!component.children.empty()) absl::StrAppend(&out, DataFlow(plan, component));
+    if (component.id == 0 || !component.children.empty()) absl::StrAppend(&out, DataFlow(plan, component));
   }
   absl::StrAppend(&out, "## Which inputs reach which children\n\n", InputsReach(plan),
                   "\n## Tied weights\n\n", TiedWeights(plan));

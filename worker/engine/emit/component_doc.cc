@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "worker/engine/emit/input_names.h"
 
 namespace strata::emit {
 namespace {
@@ -50,6 +51,23 @@ Lines Wrapped(const std::string& head, const std::string& text) {
     at = end;
   }
   return lines;
+}
+
+Lines OperationLines(const Plan& plan, const Component& component) {
+  const std::vector<std::string> operations = OperationsOf(plan, component);
+  return Wrapped("Operations:", operations.empty() ? "none" : absl::StrJoin(operations, ", "));
+}
+
+// The torch.nn module in which all calls of the node run, below the submitted model; nullptr for none.
+const program::Module* LeafOf(const program::Program& program, const Node& node) {
+  const program::Module* leaf = nullptr;
+  for (const program::CallId c : node.calls) {
+    const auto& invocation = program.invocations.at(static_cast<size_t>(program.call(c).scope));
+    const program::Module* module = &program.modules.at(static_cast<size_t>(invocation.module));
+    if (!module->is_torch_nn || module->is_container || (leaf != nullptr && module != leaf)) return nullptr;
+    leaf = module;
+  }
+  return leaf;
 }
 
 Lines ShapeSections(const Plan& plan, const Component& component, const std::vector<std::string>& inputs,
@@ -134,7 +152,7 @@ Lines FileDocstring(const Plan& plan, const Component& component, const std::vec
   Append(lines, Wrapped("Parent:", ParentText(plan, component)));
   Append(lines, Wrapped("Children:", ChildrenText(plan, component)));
   lines.push_back("");
-  Append(lines, Wrapped("Operations:", absl::StrJoin(OperationsOf(plan, component), ", ")));
+  Append(lines, OperationLines(plan, component));
   lines.push_back("");
   Append(lines, ShapeSections(plan, component, inputs, state));
   lines.push_back("\"\"\"");
@@ -146,7 +164,15 @@ Lines ClassDocstring(const Plan& plan, const Component& component) {
   std::string what =
       absl::StrReplaceAll(node.operation.empty() ? component.stem : node.operation, {{"_", " "}});
   what[0] = absl::ascii_toupper(static_cast<unsigned char>(what[0]));
-  if (node.form == plan::NodeForm::kModule) {
+  std::string attribute = node.attribute;
+  if (component.id == 0) {
+    // A model that is one kernel is described as that kernel is in any other model.
+    const program::Module* leaf = LeafOf(plan.program, node);
+    if (leaf != nullptr) {
+      what = "nn." + leaf->class_name;
+      if (!leaf->paths.empty()) attribute = leaf->paths[0];
+    }
+  } else if (node.form == plan::NodeForm::kModule) {
     const auto& invocation = plan.program.invocations.at(static_cast<size_t>(node.scope));
     const auto& module = plan.program.modules.at(static_cast<size_t>(invocation.module));
     if (!module.is_container) what = (module.is_torch_nn ? "nn." : "") + module.class_name;
@@ -154,18 +180,29 @@ Lines ClassDocstring(const Plan& plan, const Component& component) {
   const std::vector<const Component*> parents = ParentsOf(plan, component.id);
   std::string from = "Extracted from: " + (parents.empty() ? "root" : parents[0]->stem);
   if (parents.size() > 1) absl::StrAppend(&from, " and ", parents.size() - 1, " more");
-  if (!node.attribute.empty())
-    absl::StrAppend(&from, ", ", component.nodes.size() > 1 ? "first as " : "as ", node.attribute);
+  if (!attribute.empty())
+    absl::StrAppend(&from, ", ", component.nodes.size() > 1 ? "first as " : "as ", attribute);
   if (component.instance_count > 1)
     absl::StrAppend(&from, " (", component.instance_count, " runs in one forward)");
   return {"\"\"\"", what + ".", "", from, "\"\"\""};
 }
 
 Lines ModelNote(const Plan& plan, const Component& component) {
-  Lines lines = {"# Component: " + component.stem,
-                 absl::StrCat("# Abstraction Level: ", plan::LevelName(component.level)), "# Parent: root"};
-  for (const std::string& line : Wrapped("Children:", ChildrenText(plan, component)))
-    lines.push_back("# " + line);
+  const Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
+  Lines lines = {"Component: " + component.stem,
+                 absl::StrCat("Abstraction Level: ", plan::LevelName(component.level)), "Parent: root"};
+  Append(lines, Wrapped("Children:", ChildrenText(plan, component)));
+  lines.push_back("");
+  Append(lines, OperationLines(plan, component));
+  lines.push_back("");
+  std::vector<StateEntry> state;
+  for (const program::Value& value : plan.program.values) {
+    const bool buffer = value.kind == program::ValueKind::kBuffer && value.persistent;
+    if (value.kind != program::ValueKind::kParameter && !buffer) continue;
+    for (const std::string& path : value.paths) state.push_back({path, value.id});
+  }
+  Append(lines, ShapeSections(plan, component, InputNames(plan, node), state));
+  for (std::string& line : lines) line = line.empty() ? "#" : "# " + line;
   return lines;
 }
 

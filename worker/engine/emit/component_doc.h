@@ -12,7 +12,7 @@ Lines FileDocstring(const plan::Plan& plan, const plan::Component& component,
                     const std::vector<std::string>& inputs, const std::vector<StateEntry>& state);
 // What `class Model` is, and where it was taken from.
 Lines ClassDocstring(const plan::Plan& plan, const plan::Component& component);
-// The same facts as comments, for the file of the submitted model, which begins with the source.
+// The same header as comments, for the file of the submitted model, which begins with the source.
 Lines ModelNote(const plan::Plan& plan, const plan::Component& component);
 
 // Components that call `id`, in tree order.

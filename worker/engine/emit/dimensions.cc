@@ -1,7 +1,6 @@
 #include "worker/engine/emit/dimensions.h"
 
 #include <algorithm>
-#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -16,35 +15,85 @@ bool IsInputSetting(const std::string& setting) {
          setting == "embed_dim" || setting == "dim";
 }
 
-std::string FirstName(const std::string& setting) {
-  if (setting == "in_features" || setting == "normalized_shape" || setting == "embedding_dim" ||
-      setting == "embed_dim" || setting == "input_size") {
-    return "dim";
+bool IsOutputSetting(const std::string& setting) {
+  return absl::StartsWith(setting, "out_") || setting == "hidden_size" || setting == "embedding_dim";
+}
+
+std::vector<const ConstructorArgument*> DimensionsOf(const Constructor& constructor) {
+  std::vector<const ConstructorArgument*> out;
+  for (const ConstructorArgument& argument : constructor.arguments) {
+    if (argument.dimension) out.push_back(&argument);
   }
-  if (setting == "num_embeddings") return "vocab_size";
-  if (setting == "num_features" || setting == "num_channels") return "channels";
-  return setting;
+  return out;
+}
+
+// What it writes is as large as what it reads, and has no other size.
+bool IsNorm(const Constructor& constructor) {
+  return absl::StrContains(constructor.callee, "Norm") && DimensionsOf(constructor).size() == 1;
+}
+
+// The size on the side of `carrier` that a norm before or after it sees, nullptr where none has that value.
+const ConstructorArgument* Side(const Constructor& carrier, const std::string& value, bool after) {
+  const std::vector<const ConstructorArgument*> sizes = DimensionsOf(carrier);
+  const ConstructorArgument* found = nullptr;
+  for (const ConstructorArgument* size : sizes) {
+    if (size->value != value) continue;
+    if (after ? IsOutputSetting(size->name) : IsInputSetting(size->name)) return size;
+    if (found == nullptr) found = size;
+  }
+  return found;
 }
 
 }  // namespace
 
 Dimensions::Dimensions(const std::vector<const Constructor*>& constructors) {
-  std::set<std::string> with_dimensions;
-  for (const Constructor* constructor : constructors) {
-    for (const ConstructorArgument& argument : constructor->arguments) {
-      if (!argument.dimension) continue;
-      requests_.emplace_back(argument.name, argument.value);
-      with_dimensions.insert(constructor->callee);
+  // Linear, or Conv2d with its BatchNorm2d: the names of torch.nn say it best.
+  if (!NameBySetting(constructors)) NameByValue(constructors);
+}
+
+// False, and nothing done, where more than one constructor has sizes of its own.
+bool Dimensions::NameBySetting(const std::vector<const Constructor*>& constructors) {
+  const Constructor* carrier = nullptr;
+  size_t position = 0;
+  for (size_t i = 0; i < constructors.size(); ++i) {
+    if (IsNorm(*constructors[i]) || DimensionsOf(*constructors[i]).empty()) continue;
+    if (carrier != nullptr) return false;
+    carrier = constructors[i];
+    position = i;
+  }
+  std::map<std::string, std::string> values;
+  if (carrier != nullptr) {
+    for (const ConstructorArgument* size : DimensionsOf(*carrier)) {
+      // Two lone parameters of different lengths.
+      if (values.emplace(size->name, size->value).first->second != size->value) return false;
+    }
+    for (const ConstructorArgument* size : DimensionsOf(*carrier)) {
+      by_setting_[size] = size->name;
+      if (!names_.IsFree(size->name)) continue;
+      list_.push_back({names_.Unique(size->name), size->value});
     }
   }
-  // Linear, or Conv2d with its BatchNorm2d: the names of torch.nn say it best.
-  size_t carriers = 0;
-  for (const Constructor* constructor : constructors) {
-    const bool norm = absl::StrContains(constructor->callee, "Norm");
-    carriers += !norm && std::any_of(constructor->arguments.begin(), constructor->arguments.end(),
-                                     [](const auto& a) { return a.dimension; });
+  for (size_t i = 0; i < constructors.size(); ++i) {
+    if (!IsNorm(*constructors[i])) continue;
+    const ConstructorArgument* size = DimensionsOf(*constructors[i])[0];
+    const ConstructorArgument* side =
+        carrier == nullptr ? nullptr : Side(*carrier, size->value, /*after=*/i > position);
+    std::string name = side == nullptr ? NameFor(size->value) : side->name;
+    if (name.empty()) {
+      name = names_.Unique(size->name);
+      list_.push_back({name, size->value});
+    }
+    by_setting_[size] = name;
   }
-  by_setting_ = carriers <= 1;
+  return true;
+}
+
+void Dimensions::NameByValue(const std::vector<const Constructor*>& constructors) {
+  for (const Constructor* constructor : constructors) {
+    for (const ConstructorArgument* size : DimensionsOf(*constructor)) {
+      requests_.emplace_back(size->name, size->value);
+    }
+  }
   for (const auto& [setting, value] : requests_) Choose(setting, value);
 }
 
@@ -53,11 +102,23 @@ bool Dimensions::IsInput(const std::string& value) const {
                      [&](const auto& r) { return r.second == value && IsInputSetting(r.first); });
 }
 
-std::string Dimensions::NameFor(const std::string& setting, const std::string& value) const {
+std::string Dimensions::FirstName(const std::string& setting, const std::string& value) const {
+  if (setting == "in_features" || setting == "normalized_shape" || setting == "embedding_dim" ||
+      setting == "embed_dim" || setting == "input_size") {
+    return "dim";
+  }
+  if (setting == "num_embeddings") return "vocab_size";
+  if (setting == "num_features" || setting == "num_channels") return "channels";
+  // One number for what enters and what leaves.
+  const bool leaves = std::any_of(requests_.begin(), requests_.end(), [&](const auto& r) {
+    return r.first == "out_channels" && r.second == value;
+  });
+  return setting == "in_channels" && leaves ? "channels" : setting;
+}
+
+std::string Dimensions::NameFor(const std::string& value) const {
   for (const Dimension& dimension : list_) {
-    if (dimension.value == value && (!by_setting_ || dimension.name == setting || !IsInputSetting(setting))) {
-      return dimension.name;
-    }
+    if (dimension.value == value) return dimension.name;
   }
   for (const auto& [number, text] : multiples_) {
     if (number == value) return text;
@@ -66,18 +127,9 @@ std::string Dimensions::NameFor(const std::string& setting, const std::string& v
 }
 
 void Dimensions::Choose(const std::string& setting, const std::string& value) {
-  if (by_setting_) {
-    const bool known = std::any_of(list_.begin(), list_.end(), [&](const Dimension& d) {
-      return d.name == setting ||
-             (d.value == value &&
-              (setting == "num_features" || setting == "num_channels" || setting == "normalized_shape"));
-    });
-    if (!known) list_.push_back({names_.Unique(setting), value});
-    return;
-  }
-  if (!NameFor(setting, value).empty()) return;
+  if (!NameFor(value).empty()) return;
   if (list_.empty()) {
-    list_.push_back({names_.Unique(FirstName(setting)), value});
+    list_.push_back({names_.Unique(FirstName(setting, value)), value});
     return;
   }
   int64_t number = 0, first = 0;
@@ -89,7 +141,7 @@ void Dimensions::Choose(const std::string& setting, const std::string& value) {
     multiples_.emplace_back(value, absl::StrCat(number / first, " * ", list_[0].name));
     return;
   }
-  std::string name = FirstName(setting);
+  std::string name = FirstName(setting, value);
   if (output) {
     const std::string kind = setting == "out_features" ? "dim" : "channels";
     // What leaves last is the output, whatever else reads it on the way.
@@ -103,7 +155,10 @@ void Dimensions::Choose(const std::string& setting, const std::string& value) {
 }
 
 std::string Dimensions::Text(const std::string& name, const std::string& value) const {
-  const std::string said = NameFor(name, value);
+  for (const Dimension& dimension : list_) {
+    if (dimension.name == name && dimension.value == value) return name;
+  }
+  const std::string said = NameFor(value);
   return said.empty() ? value : said;
 }
 
@@ -112,12 +167,8 @@ std::string Dimensions::Text(const Constructor& constructor) const {
   for (const ConstructorArgument& argument : constructor.arguments) {
     std::string value = argument.value;
     if (argument.dimension) {
-      if (by_setting_) {
-        for (const Dimension& d : list_) {
-          if (d.name == argument.name) value = d.name;
-        }
-      }
-      if (value == argument.value) value = Text(argument.name, argument.value);
+      const auto said = by_setting_.find(&argument);
+      value = said == by_setting_.end() ? Text(argument.name, argument.value) : said->second;
     }
     args.push_back(argument.positional ? value : absl::StrCat(argument.name, "=", value));
   }

@@ -2,6 +2,7 @@
 // The parameters of a class's __init__: which of the numbers in its constructors are dimensions of the
 // workload, and what they are called.
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +20,8 @@ struct Dimension {
 
 class Dimensions {
  public:
-  // Names the dimensions among the arguments of all constructors of one class.
+  // Names the dimensions among the arguments of all constructors of one class, which stand in the order in
+  // which they run and outlive this.
   explicit Dimensions(const std::vector<const Constructor*>& constructors);
 
   // "nn.Linear(dim, 4 * dim, bias=False)". Rendered with the names of this class.
@@ -30,14 +32,17 @@ class Dimensions {
   const std::vector<Dimension>& list() const { return list_; }
 
  private:
-  std::string NameFor(const std::string& setting, const std::string& value) const;
+  bool NameBySetting(const std::vector<const Constructor*>& constructors);
+  void NameByValue(const std::vector<const Constructor*>& constructors);
+  std::string NameFor(const std::string& value) const;
   void Choose(const std::string& setting, const std::string& value);
+  std::string FirstName(const std::string& setting, const std::string& value) const;
   bool IsInput(const std::string& value) const;
 
   std::vector<std::pair<std::string, std::string>> requests_;  // setting, value
   std::vector<Dimension> list_;
-  std::vector<std::pair<std::string, std::string>> multiples_;  // value -> "3 * dim"
-  bool by_setting_ = false;                                     // one constructor: its own parameter names
+  std::vector<std::pair<std::string, std::string>> multiples_;    // value -> "3 * dim"
+  std::map<const ConstructorArgument*, std::string> by_setting_;  // one constructor: its own parameter names
   NameScope names_;
 };
 

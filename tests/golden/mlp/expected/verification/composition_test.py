@@ -99,39 +99,46 @@ def transfer_weights(original, composed):
 
 
 def run(model, seed):
-    """One forward on the seed's inputs; each model draws its own copy of them."""
+    """One forward on the seed's inputs, of which each model draws its own copy, and what it left of them."""
     torch.manual_seed(seed)
     inputs, kwargs = get_inputs(), get_input_kwargs()
     with torch.no_grad():
-        return model(*inputs, **kwargs)
+        return {"output": model(*inputs, **kwargs), "inputs": inputs, "kwargs": kwargs}
 
 
-def flatten(output):
-    """The leaves of nested outputs, in order."""
-    if isinstance(output, (tuple, list)):
-        return [leaf for item in output for leaf in flatten(item)]
-    if hasattr(output, "values") and not isinstance(output, torch.Tensor):
-        return [leaf for item in output.values() for leaf in flatten(item)]
-    if hasattr(output, "__dataclass_fields__"):
-        return [leaf for name in output.__dataclass_fields__ for leaf in flatten(getattr(output, name))]
-    return [output]
+def leaves(value, where=""):
+    """(place, leaf) in order; a branch counts as a leaf made of its type and its keys."""
+    if isinstance(value, (tuple, list)):
+        yield where, (type(value).__name__, len(value))
+        items = enumerate(value)
+    elif hasattr(value, "keys"):
+        yield where, (type(value).__name__, list(value.keys()))
+        items = value.items()
+    elif hasattr(value, "__dataclass_fields__"):
+        yield where, (type(value).__name__, list(value.__dataclass_fields__))
+        items = [(name, getattr(value, name)) for name in value.__dataclass_fields__]
+    else:
+        yield where, value
+        return
+    for key, item in items:
+        yield from leaves(item, f"{where}[{key!r}]")
 
 
 def compare(expected, actual):
-    """The largest difference; raises where the outputs do not agree."""
+    """The largest difference; raises where the two do not agree."""
     largest = 0.0
-    expected, actual = flatten(expected), flatten(actual)
-    assert len(expected) == len(actual), f"{len(actual)} outputs, expected {len(expected)}"
-    for i, (e, a) in enumerate(zip(expected, actual)):
-        if not isinstance(e, torch.Tensor):
-            assert e == a, f"output {i}: {a!r}, expected {e!r}"
+    for (where, e), (_, a) in zip(leaves(expected), leaves(actual)):
+        if not (isinstance(e, torch.Tensor) and isinstance(a, torch.Tensor)):
+            assert type(e) is type(a) and e == a, f"{where} is {a!r}, expected {e!r}"
             continue
-        assert e.shape == a.shape and e.dtype == a.dtype, f"output {i}: {a.shape} {a.dtype}, expected {e.shape} {e.dtype}"
+        assert e.shape == a.shape and e.dtype == a.dtype, f"{where} is {a.shape} {a.dtype}, expected {e.shape} {e.dtype}"
+        if torch.equal(e, a):
+            continue
+        assert e.is_floating_point() or e.is_complex(), f"{where} differs; whole numbers and bools must be equal"
         half = e.dtype in (torch.float16, torch.bfloat16)
         rtol, atol = (1e-3, 1e-3) if half else (RTOL, ATOL)
-        assert torch.allclose(e, a, rtol=rtol, atol=atol), f"output {i} differs by {(e - a).abs().max().item():.2e}"
-        if e.numel() > 0 and not torch.equal(e, a):
-            largest = max(largest, (e.to(torch.complex128) - a.to(torch.complex128)).abs().nan_to_num(0.0).max().item())
+        assert torch.allclose(e, a, rtol=rtol, atol=atol), f"{where} differs by {(e - a).abs().max().item():.2e}"
+        largest = max(largest, (e.to(torch.complex128) - a.to(torch.complex128)).abs().nan_to_num(0.0).max().item())
     return largest
 
 

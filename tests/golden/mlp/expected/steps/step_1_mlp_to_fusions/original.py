@@ -31,6 +31,22 @@ def get_init_inputs():
 # Abstraction Level: model
 # Parent: root
 # Children: linear_relu_784x512, linear_relu_512x512, linear_512x10_fp32
+#
+# Operations: linear x3, relu x2
+#
+# Input Shapes:
+#   - x: [64, 784] dtype=torch.float32
+#
+# Output Shapes:
+#   - output: [64, 10] dtype=torch.float32
+#
+# Weight Shapes:
+#   - fc1.weight: [512, 784]
+#   - fc1.bias: [512]
+#   - fc2.weight: [512, 512]
+#   - fc2.bias: [512]
+#   - fc3.weight: [10, 512]
+#   - fc3.bias: [10]
 import torch
 
 
