@@ -67,7 +67,10 @@ absl::StatusOr<std::unique_ptr<EngineProcess>> EngineProcess::Start(const Engine
 }
 
 EngineProcess::~EngineProcess() {
-  if (alive_) Bury("", kNow);
+  if (alive_) {
+    shutdown(wire_fd_, SHUT_WR);  // it is idle: it sees the end and clears up after itself
+    Bury("", kExitGrace);
+  }
   close(cancel_fd_);
 }
 

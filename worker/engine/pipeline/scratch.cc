@@ -1,11 +1,17 @@
 #include "worker/engine/pipeline/scratch.h"
 
+#include <signal.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 
@@ -26,10 +32,27 @@ std::string Choose() {
   return tmp && *tmp ? tmp : "/tmp";
 }
 
+// An engine that was killed could not take its folder away, and what lies in it is memory.
+void RemoveThoseOfTheDead(const std::string& place, const std::string& prefix) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(place, error)) {
+    const std::string name = entry.path().filename().string();
+    pid_t pid = 0;
+    if (!absl::StartsWith(name, prefix) || !absl::SimpleAtoi(name.substr(prefix.size()), &pid)) continue;
+    if (kill(pid, 0) != 0 && errno == ESRCH) RemoveTree(entry.path().string()).IgnoreError();
+  }
+}
+
+std::string Make() {
+  const std::string place = Choose(), prefix = absl::StrCat("strata-engine-", getuid(), "-");
+  RemoveThoseOfTheDead(place, prefix);
+  return absl::StrCat(place, "/", prefix, getpid());
+}
+
 }  // namespace
 
 std::string ScratchFolder() {
-  static const std::string folder = absl::StrCat(Choose(), "/strata-engine-", getuid(), "-", getpid());
+  static const std::string folder = Make();
   return folder;
 }
 

@@ -67,6 +67,19 @@ TEST(Artifacts, ShapesKeepTheOrderOfForward) {
   EXPECT_THAT(names, ElementsAre("z:float32", "a:int64", "m:"));
 }
 
+TEST(Artifacts, ViolationsAreSentences) {
+  const auto verdict = ParseVerdict("v.json", R"({"status": "FAIL", "anticheat": {"status": "FAIL",
+    "violations": [
+      {"operator": "relu", "file": "refactored.py", "line": 31, "function": "forward", "reason": "must be in a child"},
+      {"pattern": "importlib", "line_number": 4, "location": "module", "reason": "not allowed"},
+      {"buffer": "fc.scale", "reason": "must be the original's own"}],
+    "source_violations": [{"pattern": "importlib", "line_number": 4, "location": "module", "reason": "not allowed"}]}})");
+  ASSERT_TRUE(verdict.ok()) << verdict.status();
+  EXPECT_THAT(verdict->violations(), ::testing::ElementsAre("refactored.py:31: relu: must be in a child",
+                                                            "line 4: importlib: not allowed",
+                                                            "fc.scale: must be the original's own"));
+}
+
 TEST(Artifacts, VerdictTakesNumbersThatJsonHasNot) {
   const auto verdict =
       ParseVerdict("v.json", R"({"status": "FAIL", "numerical_comparison": {"max_diff_across_trials": null,
