@@ -155,6 +155,31 @@ TEST(Composition, OfALoneKernelComparesItWithTheSubmission) {
   EXPECT_THAT(CompositionWeightMap(plan), ElementsAre(testing::Pair("weight", "kernel.linear.weight")));
 }
 
+TEST(Composition, NamesTheKeysOfARespelledKernel) {
+  const Plan plan = Mlp();
+  const plan::Component& linear = ComponentNamed(plan, "linear_8x16_fp32");
+  const CallId call = plan.nodes[static_cast<size_t>(linear.nodes[0])].calls[0];
+  const Spellings spellings = {{linear.id, {.aten = {call}}}};
+  EXPECT_EQ(CompositionWeightMap(plan).at("fc1.weight"), "fc1_relu.fc1.linear.weight");
+  EXPECT_EQ(CompositionWeightMap(plan, spellings).at("fc1.weight"), "fc1_relu.fc1.weight");
+  EXPECT_THAT(CompositionText(plan, spellings).value_or(""),
+              HasSubstr("    \"fc1.weight\": \"fc1_relu.fc1.weight\",\n"));
+}
+
+TEST(Composition, OfALoneKernelReturnsWhatTheSubmissionReturns) {
+  Net net("pair.py");
+  const auto x = net.b.Input("x", {2, 8});
+  const auto halves = net.b.OpMany("aten::max.dim", {T("self", x), I("dim", 1)}, {{2}, {2}}, DType::kFloat32,
+                                   /*is_list=*/false);
+  Program program = Recorded(&net, halves);
+  Tree& output = program.invocations.at(0).output;
+  output = {.kind = Tree::Kind::kTuple,
+            .items = {output.items[0], {.kind = Tree::Kind::kTuple, .items = {output.items[1]}}}};
+  const std::string text = Composition(plan::PlanOf(program));
+  EXPECT_THAT(ClassIn(text, "ComposedModel"),
+              HasSubstr("        x, h = self.kernel(x)\n        return x, (h,)\n"));
+}
+
 TEST(Composition, RunsTheSeedsAndTolerancesOfTheFormat) {
   const std::string text = Composition(Mlp());
   EXPECT_THAT(text, HasSubstr("\nSEEDS = (42, 43, 44)\nRTOL, ATOL = 1e-4, 1e-5\n"));

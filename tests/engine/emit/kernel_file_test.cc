@@ -238,5 +238,50 @@ TEST(KernelFile, ACallThatIsToBeExactIsSpelledByItsAtenName) {
 )py");
 }
 
+// out, (h, c) = lstm(x, (h0, c0)), and what is kept of it.
+Program Recurrent(Net* net, bool by_keyword) {
+  net->b.Module("lstm", "LSTM", {{"input_size", "8"}, {"hidden_size", "4"}});
+  const auto x = net->b.Input("x", {5, 2, 8});
+  const auto h0 = net->b.Input("h0", {1, 2, 4}), c0 = net->b.Input("c0", {1, 2, 4});
+  const auto w = net->b.Parameter("lstm.weight_ih_l0", {16, 8});
+  net->b.Enter("lstm", {x});
+  const auto made = net->b.OpMany("aten::lstm.input", {T("input", x), Ts("hx", {h0, c0}), Ts("params", {w})},
+                                  {{5, 2, 4}, {1, 2, 4}, {1, 2, 4}}, DType::kFloat32, /*is_list=*/false);
+  net->b.Leave(made);
+  const auto y = net->Relu(made[0]);
+  Program program = Recorded(net, {y});
+  Invocation& lstm = program.invocations.at(1);
+  const auto tensor = [](ValueId id) { return Tree{.kind = Tree::Kind::kTensor, .value = id}; };
+  const Tree states{.kind = Tree::Kind::kTuple, .items = {tensor(h0), tensor(c0)}};
+  if (by_keyword) {
+    lstm.kwargs = {{"hx", states}, {"flag", {.kind = Tree::Kind::kLiteral, .text = "False"}}};
+  } else {
+    lstm.args.push_back(states);
+  }
+  lstm.output = {
+      .kind = Tree::Kind::kTuple,
+      .items = {tensor(made[0]), {.kind = Tree::Kind::kTuple, .items = {tensor(made[1]), tensor(made[2])}}}};
+  return program;
+}
+
+std::string CallOfRecurrent(bool by_keyword) {
+  Net net("rnn.py");
+  const Plan plan = plan::PlanOf(Recurrent(&net, by_keyword));
+  for (const plan::Component& component : plan.components) {
+    if (!component.stem.starts_with("lstm_") || component.level != plan::Level::kKernel) continue;
+    const auto lines = LinesWith(TextOf(plan, component.stem), "self.lstm(");
+    return lines.empty() ? "" : lines[0];
+  }
+  return "no kernel";
+}
+
+TEST(KernelFile, ATupleAmongTheArgumentsOfALeafStaysOne) {
+  EXPECT_EQ(CallOfRecurrent(false), "        x, (_, _) = self.lstm(x, (h0, c0))  # [5, 2, 4]");
+}
+
+TEST(KernelFile, ALiteralAmongTheArgumentsOfALeafKeepsItsKeyword) {
+  EXPECT_EQ(CallOfRecurrent(true), "        x, (_, _) = self.lstm(x, hx=(h0, c0), flag=False)  # [5, 2, 4]");
+}
+
 }  // namespace
 }  // namespace strata::emit

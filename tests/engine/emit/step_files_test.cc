@@ -11,6 +11,7 @@ namespace strata::emit {
 namespace {
 
 using plan::Plan;
+using program::CallId;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::SizeIs;
@@ -70,6 +71,36 @@ TEST(StepFiles, TiedWeightsMapOneToOne) {
   EXPECT_EQ(map.value("embed.weight", ""), "embed.embedding.weight");
   EXPECT_EQ(map.value("head.weight", ""), "head.linear.weight");
   EXPECT_EQ(map.value("blocks.1.ln_2.bias", ""), "blocks.1.ln_2.bias") << map;
+}
+
+TEST(StepFiles, TheWeightMapNamesTheKeysOfARespelledChild) {
+  const Plan plan = Mlp();
+  const plan::Component& linear = ComponentNamed(plan, "linear_8x16_fp32");
+  const CallId call = plan.nodes[static_cast<size_t>(linear.nodes[0])].calls[0];
+  const auto step =
+      StepFiles(plan, ComponentNamed(plan, "linear_relu_8x16").id, "", {{linear.id, {.aten = {call}}}});
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_THAT(ContentOf(step->files, "children/linear_8x16_fp32.py"),
+              HasSubstr("torch.ops.aten.linear.default(x, self.weight, self.bias)"));
+  EXPECT_EQ(ContentOf(step->files, "/weight_map.json"), R"json({
+  "fc1.weight": "fc1.weight",
+  "fc1.bias": "fc1.bias"
+}
+)json");
+}
+
+TEST(StepFiles, OfARespelledParentBeginWithItsRespelledFile) {
+  const Plan plan = Mlp();
+  const plan::Component& parent = ComponentNamed(plan, "linear_relu_8x16");
+  const Spelling spelling{.aten = {plan.nodes[static_cast<size_t>(parent.nodes[0])].calls[0]}};
+  const auto step = StepFiles(plan, parent.id, "", {{parent.id, spelling}});
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_EQ(ContentOf(step->files, "/original.py"), TextOf(plan, parent.stem, spelling));
+  EXPECT_EQ(ContentOf(step->files, "/weight_map.json"), R"json({
+  "weight": "fc1.linear.weight",
+  "bias": "fc1.linear.bias"
+}
+)json");
 }
 
 TEST(StepFiles, AKernelHasNone) {

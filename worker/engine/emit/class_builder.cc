@@ -5,12 +5,14 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "worker/engine/emit/forward_writer.h"
 #include "worker/engine/emit/helper_functions.h"
@@ -37,6 +39,60 @@ using program::ValueKind;
 bool IsHeldKind(const Value& value) {
   return value.kind == ValueKind::kParameter || value.kind == ValueKind::kBuffer ||
          (value.kind == ValueKind::kConstant && !value.is_wrapped_number);
+}
+
+// The arguments of one application, flat. An operand has a keyword but no brackets around it, so brackets and
+// literals travel as the keywords of operands that are None, in forms that no Python has: "(=" opens,
+// ", )=None" closes, ",=None" ends a literal. SettleArguments makes Python of them.
+struct Arguments {
+  std::vector<ValueId> inputs;
+  std::vector<std::string> keywords;
+  std::string opening;  // brackets before the next operand
+
+  void Add(ValueId id, const std::string& keyword) {
+    inputs.push_back(id);
+    keywords.push_back(keyword);
+  }
+
+  // False where the tree has something that cannot be written. Within brackets nothing has a keyword.
+  bool Add(const Tree& tree, const std::string& keyword) {
+    const std::string named = opening.empty() && !keyword.empty() ? keyword + "=" : "";
+    switch (tree.kind) {
+      case Tree::Kind::kTensor:
+        Add(tree.value, opening.empty() ? keyword : std::exchange(opening, ""));
+        return true;
+      case Tree::Kind::kNone:
+        Add(kNoId, opening.empty() ? keyword : std::exchange(opening, ""));
+        return true;
+      case Tree::Kind::kLiteral:
+        Add(kNoId, absl::StrCat(named, std::exchange(opening, ""), tree.text, ","));
+        return true;
+      case Tree::Kind::kTuple:
+      case Tree::Kind::kList:
+        break;
+      default:
+        return false;
+    }
+    if (tree.items.empty()) return false;
+    const bool is_tuple = tree.kind == Tree::Kind::kTuple;
+    absl::StrAppend(&opening, named, is_tuple ? "(" : "[");
+    for (const Tree& item : tree.items) {
+      if (!Add(item, "")) return false;
+    }
+    Add(kNoId, !is_tuple ? "]" : tree.items.size() == 1 ? ",)" : ")");
+    return true;
+  }
+};
+
+void SettleArguments(Lines& lines) {
+  for (std::string& line : lines) {
+    line = absl::StrReplaceAll(line, {{"(=", "("},
+                                      {"[=", "["},
+                                      {", )=None", ")"},
+                                      {", ,)=None", ",)"},
+                                      {", ]=None", "]"},
+                                      {",=None", ""}});
+  }
 }
 
 // What all classes of one file share.
@@ -141,6 +197,7 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
   absl::StatusOr<Lines> forward = WriteForward(program_, function_, options);
   if (!forward.ok()) return forward.status();
   text.forward = *std::move(forward);
+  SettleArguments(text.forward);
   return text;
 }
 
@@ -424,28 +481,19 @@ std::vector<ValueId> ClassBuilder::OperandsOf(InvocationId id, const std::vector
 // The order and keywords of a torch.nn leaf's own arguments, where its operands are all among them.
 void ClassBuilder::ArrangeArguments(const Invocation& invocation, Apply& apply) const {
   if (apply.inputs.size() <= 1 && invocation.args.size() <= 1 && invocation.kwargs.empty()) return;
-  std::vector<ValueId> arranged;
-  std::vector<std::string> keywords;
-  std::set<ValueId> seen;
-  const auto add = [&](const Tree& tree, const std::string& keyword) {
-    if (tree.kind != Tree::Kind::kTensor && tree.kind != Tree::Kind::kNone) return false;
-    if (tree.kind == Tree::Kind::kNone && !keyword.empty()) return true;
-    arranged.push_back(tree.kind == Tree::Kind::kTensor ? tree.value : kNoId);
-    keywords.push_back(keyword);
-    if (tree.kind == Tree::Kind::kTensor) seen.insert(tree.value);
-    return true;
-  };
+  Arguments arranged;
   for (const Tree& tree : invocation.args) {
-    if (!add(tree, "")) return;
+    if (!arranged.Add(tree, "")) return;
   }
   for (const auto& [keyword, tree] : invocation.kwargs) {
-    if (!add(tree, keyword)) return;
+    if (tree.kind != Tree::Kind::kNone && !arranged.Add(tree, keyword)) return;
   }
+  const std::set<ValueId> seen(arranged.inputs.begin(), arranged.inputs.end());
   for (const ValueId id : apply.inputs) {
     if (seen.count(id) == 0) return;
   }
-  apply.inputs = std::move(arranged);
-  apply.keywords = std::move(keywords);
+  apply.inputs = std::move(arranged.inputs);
+  apply.keywords = std::move(arranged.keywords);
 }
 
 bool ClassBuilder::ArrangeOutputs(const Invocation& invocation, bool is_leaf, Apply& apply) const {
@@ -458,9 +506,12 @@ bool ClassBuilder::ArrangeOutputs(const Invocation& invocation, bool is_leaf, Ap
       flat.push_back(tree.value);
       return absl::StrCat("$", flat.size() - 1);
     }
+    if (tree.kind != Tree::Kind::kTuple && tree.kind != Tree::Kind::kList) {
+      flat.push_back(kNoId);  // something is there to unpack, so the application is no one value
+      return absl::StrCat("$", flat.size() - 1);
+    }
     std::vector<std::string> items;
     for (const Tree& item : tree.items) items.push_back(pattern(item));
-    if (tree.kind != Tree::Kind::kTuple && tree.kind != Tree::Kind::kList) return "_";
     return absl::StrCat("(", absl::StrJoin(items, ", "), ")");
   };
   std::string text = pattern(invocation.output);
@@ -626,7 +677,8 @@ Lines ClassLines(const ClassText& text, bool defaults, const Lines& docstring) {
   return lines;
 }
 
-absl::StatusOr<std::vector<StateEntry>> StateOf(const plan::Plan& plan, plan::ComponentId id) {
+absl::StatusOr<std::vector<StateEntry>> StateOf(const plan::Plan& plan, plan::ComponentId id,
+                                                const Spelling& spelling) {
   if (id == 0) {
     std::vector<StateEntry> out;
     for (const Value& value : plan.program.values) {
@@ -639,7 +691,7 @@ absl::StatusOr<std::vector<StateEntry>> StateOf(const plan::Plan& plan, plan::Co
   }
   const plan::Component& component = plan.components.at(static_cast<size_t>(id));
   absl::StatusOr<ComponentClasses> classes =
-      BuildClasses(plan, plan.nodes.at(static_cast<size_t>(component.nodes.at(0))), {});
+      BuildClasses(plan, plan.nodes.at(static_cast<size_t>(component.nodes.at(0))), spelling);
   if (!classes.ok()) return classes.status();
   return classes->model.state;
 }

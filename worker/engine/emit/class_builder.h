@@ -44,6 +44,7 @@ Lines ClassLines(const ClassText& text, bool defaults, const Lines& docstring);
 
 // The state_dict keys of the component's file, without its text. Kernels to layers; the submitted model's
 // keys are its values' own paths.
-absl::StatusOr<std::vector<StateEntry>> StateOf(const plan::Plan& plan, plan::ComponentId id);
+absl::StatusOr<std::vector<StateEntry>> StateOf(const plan::Plan& plan, plan::ComponentId id,
+                                                const Spelling& spelling = {});
 
 }  // namespace strata::emit

@@ -8,6 +8,7 @@
 #include "worker/engine/emit/composition_script.h"
 #include "worker/engine/emit/constants.h"
 #include "worker/engine/emit/emit.h"
+#include "worker/engine/emit/forward_writer.h"
 #include "worker/engine/emit/refactored_class.h"
 
 namespace strata::emit {
@@ -26,7 +27,7 @@ struct Composition {
 // Every component as a class: kernels imported, all others composed of them.
 class Composer {
  public:
-  explicit Composer(const Plan& plan) : plan_(plan) {}
+  Composer(const Plan& plan, const Spellings& spellings) : plan_(plan), spellings_(spellings) {}
 
   absl::StatusOr<Composition> Run() {
     std::vector<plan::ComponentId> ids;
@@ -48,7 +49,7 @@ class Composer {
     if (!done_.insert(id).second) return absl::OkStatus();
     const Component& component = plan_.components.at(static_cast<size_t>(id));
     if (component.level == plan::Level::kKernel) {
-      absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan_, id);
+      absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan_, id, SpellingOf(id));
       if (!state.ok()) return state.status();
       out_.all.states[id] = *std::move(state);
       out_.kernels.push_back(id);
@@ -69,7 +70,7 @@ class Composer {
 
   // A model that is one kernel: the submission against the kernel as it is spelled.
   absl::Status AddLoneKernel() {
-    absl::StatusOr<ComponentClasses> kernel = BuildClasses(plan_, plan_.nodes.at(0), {});
+    absl::StatusOr<ComponentClasses> kernel = BuildClasses(plan_, plan_.nodes.at(0), SpellingOf(0));
     if (!kernel.ok()) return kernel.status();
     out_.kernels.push_back(0);
     out_.all.names[0] = "Kernel";
@@ -78,23 +79,30 @@ class Composer {
     text.init = {"self.kernel = Kernel()"};
     Function function;
     DescribeModelInterface(plan_.program, function);
-    std::vector<std::string> names;
-    for (const auto& parameter : function.parameters) names.push_back(parameter.first);
-    std::vector<std::string> passed;
-    for (const program::ValueId id : plan_.nodes.at(0).inputs) {
-      for (const auto& [name, value] : function.parameters) {
-        if (value == id) passed.push_back(name);
-      }
-    }
-    text.forward = {absl::StrCat("def forward(self, ", absl::StrJoin(names, ", "), "):"),
-                    absl::StrCat("    return self.kernel(", absl::StrJoin(passed, ", "), ")")};
+    Step step;
+    step.apply.emplace();
+    step.apply->callee = "self.kernel";
+    step.apply->inputs = plan_.nodes.at(0).inputs;
+    step.apply->outputs = plan_.nodes.at(0).outputs;
+    function.steps.push_back(std::move(step));
+    ForwardOptions options;
+    options.shape_comments = false;
+    absl::StatusOr<Lines> forward = WriteForward(plan_.program, function, options);
+    if (!forward.ok()) return forward.status();
+    text.forward = *std::move(forward);
     for (const StateEntry& entry : kernel->model.state)
       text.state.push_back({"kernel." + entry.key, entry.value});
     out_.classes.push_back(std::move(text));
     return absl::OkStatus();
   }
 
+  Spelling SpellingOf(plan::ComponentId id) const {
+    const auto found = spellings_.find(id);
+    return found == spellings_.end() ? Spelling() : found->second;
+  }
+
   const Plan& plan_;
+  const Spellings& spellings_;
   Composition out_;
   std::set<plan::ComponentId> done_;
 };
@@ -113,14 +121,14 @@ std::vector<StateEntry> SubmissionState(const Plan& plan) {
 
 }  // namespace
 
-std::map<std::string, std::string> CompositionWeightMap(const Plan& plan) {
-  const absl::StatusOr<Composition> composition = Composer(plan).Run();
+std::map<std::string, std::string> CompositionWeightMap(const Plan& plan, const Spellings& spellings) {
+  const absl::StatusOr<Composition> composition = Composer(plan, spellings).Run();
   if (!composition.ok()) return {};
   return MatchState(SubmissionState(plan), composition->classes.back().state);
 }
 
-absl::StatusOr<std::string> CompositionText(const Plan& plan) {
-  const absl::StatusOr<Composition> composition = Composer(plan).Run();
+absl::StatusOr<std::string> CompositionText(const Plan& plan, const Spellings& spellings) {
+  const absl::StatusOr<Composition> composition = Composer(plan, spellings).Run();
   if (!composition.ok()) return composition.status();
   const Component& model = plan.components.at(0);
   const bool lone = model.level == plan::Level::kKernel;

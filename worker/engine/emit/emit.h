@@ -4,6 +4,7 @@
 // Texts are deterministic: the same Plan gives the same bytes. docs/bundle_format.md says what each file
 // must hold.
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,6 +27,9 @@ struct Spelling {
   std::set<program::CallId> aten;
 };
 
+// Those of the components that have one other than the default.
+using Spellings = std::map<plan::ComponentId, Spelling>;
+
 struct Emission {
   std::vector<File> files;
   std::vector<plan::LogEntry> log;
@@ -42,12 +46,13 @@ std::string ComponentPath(const plan::Plan& plan, plan::ComponentId id);
 // steps/STEP/{original.py,refactored.py,children/*.py,weight_map.json} and the children's own files in
 // their level folders (same bytes). Kernels have no step: InvalidArgument.
 absl::StatusOr<Emission> StepFiles(const plan::Plan& plan, plan::ComponentId id, const std::string& source,
-                                   const Spelling& spelling = {});
+                                   const Spellings& spellings = {});
 
 // verification/composition_test.py.
-absl::StatusOr<std::string> CompositionText(const plan::Plan& plan);
+absl::StatusOr<std::string> CompositionText(const plan::Plan& plan, const Spellings& spellings = {});
 // state_dict key of the submitted model -> key of ComposedModel, the map inside the composition test.
-std::map<std::string, std::string> CompositionWeightMap(const plan::Plan& plan);
+std::map<std::string, std::string> CompositionWeightMap(const plan::Plan& plan,
+                                                        const Spellings& spellings = {});
 
 // decomposition_tree.json without verification_status and timestamp filled in ("PENDING", "").
 nlohmann::ordered_json TreeJson(const plan::Plan& plan);

@@ -20,11 +20,17 @@ using plan::Plan;
 using program::kNoId;
 using program::ValueId;
 
-absl::StatusOr<ChildClasses> ChildrenOf(const Plan& plan, const Component& parent) {
+Spelling SpellingOf(const Spellings& spellings, plan::ComponentId id) {
+  const auto found = spellings.find(id);
+  return found == spellings.end() ? Spelling() : found->second;
+}
+
+absl::StatusOr<ChildClasses> ChildrenOf(const Plan& plan, const Component& parent,
+                                        const Spellings& spellings) {
   ChildClasses children;
   children.names = ClassNames(plan, parent.children);
   for (const plan::ComponentId id : parent.children) {
-    absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan, id);
+    absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan, id, SpellingOf(spellings, id));
     if (!state.ok()) return state.status();
     children.states[id] = *std::move(state);
   }
@@ -86,7 +92,7 @@ std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& ori
 }
 
 absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const std::string& source,
-                                   const Spelling& spelling) {
+                                   const Spellings& spellings) {
   const Component& parent = plan.components.at(static_cast<size_t>(id));
   if (parent.level == plan::Level::kKernel) {
     return absl::InvalidArgumentError(
@@ -94,11 +100,11 @@ absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const
   }
   Emission out;
   const std::string folder = absl::StrCat("steps/", parent.step_name, "/");
-  absl::StatusOr<std::string> original = ComponentText(plan, id, source, spelling);
+  absl::StatusOr<std::string> original = ComponentText(plan, id, source, SpellingOf(spellings, id));
   if (!original.ok()) return original.status();
   out.files.push_back({folder + "original.py", *original});
 
-  const absl::StatusOr<ChildClasses> children = ChildrenOf(plan, parent);
+  const absl::StatusOr<ChildClasses> children = ChildrenOf(plan, parent, spellings);
   if (!children.ok()) return children.status();
   const absl::StatusOr<RefactoredClass> refactored =
       BuildRefactored(plan, id, *children, "RefactoredModel", false);
@@ -106,14 +112,14 @@ absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const
   out.files.push_back({folder + "refactored.py", RefactoredText(plan, parent, *children, *refactored)});
 
   for (const plan::ComponentId child : parent.children) {
-    absl::StatusOr<std::string> text = ComponentText(plan, child, source, spelling);
+    absl::StatusOr<std::string> text = ComponentText(plan, child, source, SpellingOf(spellings, child));
     if (!text.ok()) return text.status();
     const std::string& stem = plan.components.at(static_cast<size_t>(child)).stem;
     out.files.push_back({absl::StrCat(folder, "children/", stem, ".py"), *text});
     out.files.push_back({ComponentPath(plan, child), *std::move(text)});
   }
 
-  const absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan, id);
+  const absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan, id, SpellingOf(spellings, id));
   if (!state.ok()) return state.status();
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
   const std::map<std::string, std::string> matched = MatchState(*state, refactored->text.state);

@@ -1,7 +1,10 @@
 // One component → the files of its step. What was written is captured again and compared with the slice it
 // was written from; calls that came out different are written once more, as exact ATen calls.
 #include <algorithm>
+#include <map>
+#include <set>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "worker/engine/emit/emit.h"
@@ -61,9 +64,9 @@ Recaptured Recapture(TaskRun& run, const Plan& plan, ComponentId id) {
 
 struct Round {
   Ending failure;
-  std::set<program::CallId> wrong;     // calls for the next rung
-  std::vector<std::string> sentences;  // what differed, per child
-  Failure as_gate;                     // the first difference, as a gate's failure
+  std::map<ComponentId, std::set<program::CallId>> wrong;  // calls of a child for its next rung
+  std::vector<std::string> sentences;                      // what differed, per child
+  Failure as_gate;                                         // the first difference, as a gate's failure
 };
 
 Round CompareChildren(TaskRun& run, const Plan& plan, const Component& component) {
@@ -88,20 +91,61 @@ Round CompareChildren(TaskRun& run, const Plan& plan, const Component& component
     }
     round.sentences.push_back(sentence);
     for (const emit::Difference& difference : recaptured.differences) {
-      if (difference.call != program::kNoId) round.wrong.insert(difference.call);
+      if (difference.call != program::kNoId) round.wrong[child].insert(difference.call);
     }
   }
   return round;
 }
 
 absl::StatusOr<emit::Emission> EmitStep(TaskRun& run, const Plan& plan, ComponentId id,
-                                        const std::string& source, const emit::Spelling& spelling) {
-  absl::StatusOr<emit::Emission> emission = emit::StepFiles(plan, id, source, spelling);
+                                        const std::string& source, const emit::Spellings& spellings) {
+  absl::StatusOr<emit::Emission> emission = emit::StepFiles(plan, id, source, spellings);
   if (!emission.ok()) return emission.status();
   for (const emit::File& file : emission->files) {
     if (absl::Status s = run.files().Write(file.path, file.content); !s.ok()) return s;
   }
   return emission;
+}
+
+// .strata/respelled.STEM.json: which calls of the component are exact ATen calls in its file. It follows from
+// the component alone, so that every step with this child writes the same file.
+std::string RespelledPath(const Component& component) {
+  return absl::StrCat(".strata/respelled.", component.stem, ".json");
+}
+
+absl::StatusOr<emit::Spelling> ReadSpelling(TaskRun& run, const Component& component) {
+  emit::Spelling spelling;
+  const std::string path = RespelledPath(component);
+  if (!run.files().Has(path)) return spelling;
+  absl::StatusOr<nlohmann::ordered_json> json = run.files().ReadJson(path);
+  if (!json.ok()) return json.status();
+  const auto calls = json->find("aten");
+  if (calls == json->end() || !calls->is_array()) return absl::DataLossError(path + " names no calls");
+  for (const nlohmann::ordered_json& call : *calls) {
+    if (!call.is_number_integer()) return absl::DataLossError(path + " names a call that is no number");
+    spelling.aten.insert(call.get<program::CallId>());
+  }
+  return spelling;
+}
+
+absl::Status WriteSpellings(TaskRun& run, const Plan& plan, const Component& parent,
+                            const emit::Spellings& spellings) {
+  for (const ComponentId child : parent.children) {
+    const auto found = spellings.find(child);
+    if (found == spellings.end()) continue;
+    const std::string path = RespelledPath(plan.components[static_cast<size_t>(child)]);
+    if (absl::Status s = run.files().WriteJson(path, {{"aten", found->second.aten}}); !s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
+// Adds what is wrong to the spellings; returns how many calls are new to them.
+size_t TakeNextRung(const Round& round, emit::Spellings& spellings) {
+  size_t added = 0;
+  for (const auto& [child, calls] : round.wrong) {
+    for (const program::CallId call : calls) added += spellings[child].aten.insert(call).second ? 1 : 0;
+  }
+  return added;
 }
 
 plan::LogEntry RungEntry(const Component& component, const std::vector<std::string>& sentences,
@@ -123,25 +167,27 @@ Ending Decompose(TaskRun& run) {
   if (!source.ok()) return FromStatus(source.status());
   const Component& component = plan->components[static_cast<size_t>(*id)];
 
-  emit::Spelling spelling;
+  absl::StatusOr<emit::Spelling> own = ReadSpelling(run, component);
+  if (!own.ok()) return FromStatus(own.status());
+  emit::Spellings spellings;
+  if (!own->aten.empty()) spellings[*id] = *std::move(own);
   std::vector<plan::LogEntry> log;
   Ending failure;
   while (true) {
-    absl::StatusOr<emit::Emission> emission = EmitStep(run, *plan, *id, *source, spelling);
+    absl::StatusOr<emit::Emission> emission = EmitStep(run, *plan, *id, *source, spellings);
     if (!emission.ok()) return FromStatus(emission.status());
     const Round round = CompareChildren(run, *plan, component);
     if (round.failure) return round.failure;
-    const size_t before = spelling.aten.size();
-    spelling.aten.insert(round.wrong.begin(), round.wrong.end());
-    if (round.sentences.empty() || spelling.aten.size() == before) {
+    const size_t respelled = TakeNextRung(round, spellings);
+    if (round.sentences.empty() || respelled == 0) {
       if (!round.sentences.empty()) failure = round.as_gate;
       log.insert(log.begin(), emission->log.begin(), emission->log.end());
       break;
     }
-    run.Progress(
-        absl::StrCat(component.stem, ": ", round.wrong.size(), " calls are written again as ATen operators"));
-    log.push_back(RungEntry(component, round.sentences, round.wrong.size()));
+    run.Progress(absl::StrCat(component.stem, ": ", respelled, " calls are written again as ATen operators"));
+    log.push_back(RungEntry(component, round.sentences, respelled));
   }
+  if (absl::Status s = WriteSpellings(run, *plan, component, spellings); !s.ok()) return FromStatus(s);
   if (absl::Status s = run.WriteLog(component.step_name, log); !s.ok()) return FromStatus(s);
   if (!failure) {
     run.Progress(absl::StrCat(component.stem, ": ", component.step_name, ", ", component.children.size(),
