@@ -150,20 +150,6 @@ TEST(CompareWithSlice, AnInnerComponentIsComparedWithItsOwnCallsAlone) {
       << "the same operators in another order";
 }
 
-TEST(CompareWithSlice, TheLargestWorkloadIsTheOneThatRan) {
-  Net net("shapes.py");
-  const auto x = net.b.Input("x", {2, 8});
-  const auto h = net.Relu(net.Linear("a", x, 4));
-  const Plan plan = Planned(&net, {net.Linear("c", net.Relu(net.Linear("b", h, 16)), 2)});
-  const auto relu = [](int64_t size) {
-    Net alone("relu_fp32.py");
-    return Recorded(&alone, {alone.Relu(alone.b.Input("x", {2, size}))});
-  };
-  const auto id = ComponentNamed(plan, "relu_fp32").id;
-  EXPECT_THAT(CompareWithSlice(plan, id, relu(16)), IsEmpty());
-  EXPECT_THAT(CompareWithSlice(plan, id, relu(4)), SizeIs(2));
-}
-
 // where(mask, x, 0) with the mask a constant of these bytes.
 Program Masked(const std::vector<uint8_t>& bytes) {
   Net net("masked.py");
@@ -177,6 +163,20 @@ TEST(CompareWithSlice, TheContentOfAConstantCounts) {
   const Plan plan = plan::PlanOf(Masked({1, 0, 1, 0}));
   EXPECT_THAT(CompareWithSlice(plan, 0, Masked({1, 0, 1, 0})), IsEmpty());
   EXPECT_THAT(CompareWithSlice(plan, 0, Masked({1, 0, 0, 0})), testing::Not(IsEmpty()));
+}
+
+TEST(CompareWithSlice, ASharedKernelIsHeldAgainstTheShapesThatItWasWrittenFrom) {
+  Net net("two_sizes.py");
+  const auto x = net.b.Input("x", {2, 4});
+  const auto small = net.Unary("relu", net.Linear("a", x, 4));
+  const auto large = net.Unary("relu", net.Linear("b", small, 64));
+  const Plan plan = plan::PlanOf(Recorded(&net, {net.Linear("c", large, 4)}));
+  const plan::Component& relu = plan::ComponentNamed(plan, "relu_fp32");
+  ASSERT_EQ(relu.workloads.size(), 2u);
+  ASSERT_NE(relu.workloads[0].node, relu.nodes[0]) << "the largest is not the first";
+  Net alone("relu_fp32.py");
+  const auto y = alone.b.Input("x", {2, 4});
+  EXPECT_THAT(CompareWithSlice(plan, relu.id, Recorded(&alone, {alone.Unary("relu", y)})), IsEmpty());
 }
 
 }  // namespace

@@ -226,11 +226,16 @@ class Task {
                            {"mean_diff", 0.0},
                            {"matches", pass}}}}});
     }
+    Json violations = Json::array();
+    if (!pass) {
+      violations.push_back(
+          {{"operator", "relu"}, {"file", "refactored.py"}, {"line", 7}, {"reason", "must be in a child"}});
+    }
     Write(step + "verification_result.json",
           Json{{"status", pass ? "PASS" : "FAIL"},
                {"original_file", "original.py"},
                {"refactored_file", "refactored.py"},
-               {"anticheat", {{"status", "PASS"}, {"violations", Json::array()}}},
+               {"anticheat", {{"status", pass ? "PASS" : "FAIL"}, {"violations", violations}}},
                {"weight_transfer", {{"status", "PASS"}, {"mapped_count", 2}}},
                {"numerical_comparison",
                 {{"status", pass ? "PASS" : "FAIL"},

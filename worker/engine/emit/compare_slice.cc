@@ -126,8 +126,7 @@ std::vector<Difference> CompareWithSlice(const plan::Plan& plan, plan::Component
                                          const Program& recaptured) {
   if (recaptured.invocations.empty()) return {{program::kNoId, "the emitted file ran no module"}};
   const plan::Component& component = plan.components.at(static_cast<size_t>(id));
-  // get_inputs() draws the largest workload.
-  const plan::Node& node = plan.nodes.at(static_cast<size_t>(component.workloads.at(0).node));
+  const plan::Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
   // The passes that the recorded program went through, so that both say the same thing the same way.
   const Program emitted = plan::Functionalise(plan::RemoveDeadCode(plan::FoldConstants(recaptured)));
 

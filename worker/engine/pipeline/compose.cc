@@ -46,7 +46,13 @@ Failure NotPassed(TaskRun& run, const plan::Plan& plan, const verify::Compositio
 Ending Compose(TaskRun& run) {
   absl::StatusOr<plan::Plan> plan = run.Plan();
   if (!plan.ok()) return FromStatus(plan.status());
-  absl::StatusOr<std::string> script = emit::CompositionText(*plan);
+  emit::Spellings spellings;
+  for (const plan::Component& component : plan->components) {
+    absl::StatusOr<emit::Spelling> spelling = run.ReadSpelling(component);
+    if (!spelling.ok()) return FromStatus(spelling.status());
+    spellings.emplace(component.id, *std::move(spelling));
+  }
+  absl::StatusOr<std::string> script = emit::CompositionText(*plan, spellings);
   if (!script.ok()) return FromStatus(script.status());
   if (absl::Status s = run.files().Write(kScript, *script); !s.ok()) return FromStatus(s);
   absl::StatusOr<TempDir> bundle = Assemble(run, *script);
@@ -54,7 +60,7 @@ Ending Compose(TaskRun& run) {
 
   absl::StatusOr<verify::CompositionVerdict> verdict =
       verify::VerifyComposition(run.context(), bundle->path(), JoinPath(bundle->path(), run.ModelPath(*plan)),
-                                emit::CompositionWeightMap(*plan));
+                                emit::CompositionWeightMap(*plan, spellings));
   if (!verdict.ok()) return FromStatus(verdict.status());
   const absl::Status written = run.files().WriteJson(
       ".strata/composition.json",

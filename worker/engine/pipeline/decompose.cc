@@ -107,33 +107,12 @@ absl::StatusOr<emit::Emission> EmitStep(TaskRun& run, const Plan& plan, Componen
   return emission;
 }
 
-// .strata/respelled.STEM.json: which calls of the component are exact ATen calls in its file. It follows from
-// the component alone, so that every step with this child writes the same file.
-std::string RespelledPath(const Component& component) {
-  return absl::StrCat(".strata/respelled.", component.stem, ".json");
-}
-
-absl::StatusOr<emit::Spelling> ReadSpelling(TaskRun& run, const Component& component) {
-  emit::Spelling spelling;
-  const std::string path = RespelledPath(component);
-  if (!run.files().Has(path)) return spelling;
-  absl::StatusOr<nlohmann::ordered_json> json = run.files().ReadJson(path);
-  if (!json.ok()) return json.status();
-  const auto calls = json->find("aten");
-  if (calls == json->end() || !calls->is_array()) return absl::DataLossError(path + " names no calls");
-  for (const nlohmann::ordered_json& call : *calls) {
-    if (!call.is_number_integer()) return absl::DataLossError(path + " names a call that is no number");
-    spelling.aten.insert(call.get<program::CallId>());
-  }
-  return spelling;
-}
-
 absl::Status WriteSpellings(TaskRun& run, const Plan& plan, const Component& parent,
                             const emit::Spellings& spellings) {
   for (const ComponentId child : parent.children) {
     const auto found = spellings.find(child);
     if (found == spellings.end()) continue;
-    const std::string path = RespelledPath(plan.components[static_cast<size_t>(child)]);
+    const std::string path = TaskRun::RespelledPath(plan.components[static_cast<size_t>(child)]);
     if (absl::Status s = run.files().WriteJson(path, {{"aten", found->second.aten}}); !s.ok()) return s;
   }
   return absl::OkStatus();
@@ -167,7 +146,7 @@ Ending Decompose(TaskRun& run) {
   if (!source.ok()) return FromStatus(source.status());
   const Component& component = plan->components[static_cast<size_t>(*id)];
 
-  absl::StatusOr<emit::Spelling> own = ReadSpelling(run, component);
+  absl::StatusOr<emit::Spelling> own = run.ReadSpelling(component);
   if (!own.ok()) return FromStatus(own.status());
   emit::Spellings spellings;
   if (!own->aten.empty()) spellings[*id] = *std::move(own);

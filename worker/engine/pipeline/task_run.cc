@@ -107,6 +107,25 @@ absl::StatusOr<plan::Plan> TaskRun::Plan() const {
   return plan::MakePlan(*std::move(program));
 }
 
+std::string TaskRun::RespelledPath(const plan::Component& component) {
+  return absl::StrCat(".strata/respelled.", component.stem, ".json");
+}
+
+absl::StatusOr<emit::Spelling> TaskRun::ReadSpelling(const plan::Component& component) const {
+  emit::Spelling spelling;
+  const std::string path = RespelledPath(component);
+  if (!files_.Has(path)) return spelling;
+  absl::StatusOr<nlohmann::ordered_json> json = files_.ReadJson(path);
+  if (!json.ok()) return json.status();
+  const auto calls = json->find("aten");
+  if (calls == json->end() || !calls->is_array()) return absl::DataLossError(path + " names no calls");
+  for (const nlohmann::ordered_json& call : *calls) {
+    if (!call.is_number_integer()) return absl::DataLossError(path + " names a call that is no number");
+    spelling.aten.insert(call.get<program::CallId>());
+  }
+  return spelling;
+}
+
 absl::StatusOr<plan::ComponentId> TaskRun::Component(const plan::Plan& plan) const {
   for (const plan::Component& component : plan.components) {
     if (component.stem == task_.component) return component.id;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
+#include "worker/engine/emit/emit.h"
 #include "worker/engine/pipeline/task.h"
 #include "worker/engine/pipeline/workspace.h"
 #include "worker/engine/plan/plan.h"
@@ -36,6 +37,12 @@ class TaskRun {
   absl::StatusOr<plan::ComponentId> Component(const plan::Plan& plan) const;
   // The file that stands for the submission: source/ where the model is one kernel.
   std::string ModelPath(const plan::Plan& plan) const;
+
+  // .strata/respelled.STEM.json: which calls of the component are exact ATen calls in its file. It follows
+  // from the component alone, so that every step with this child writes the same file.
+  static std::string RespelledPath(const plan::Component& component);
+  // None where it does not exist.
+  absl::StatusOr<emit::Spelling> ReadSpelling(const plan::Component& component) const;
 
   // .strata/log/NAME.json
   absl::Status WriteLog(const std::string& name, const std::vector<plan::LogEntry>& entries);
