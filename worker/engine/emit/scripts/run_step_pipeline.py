@@ -22,8 +22,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import extract_ops
-import verify_step
+sys.dont_write_bytecode = True  # a bundle stays as it was delivered
+
+import extract_ops  # noqa: E402
+import verify_step  # noqa: E402
 
 
 # ---------------------------------------------------------------------------------- checks, each in its process

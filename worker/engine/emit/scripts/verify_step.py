@@ -25,6 +25,8 @@ import sys
 import traceback
 from pathlib import Path
 
+sys.dont_write_bytecode = True  # a bundle stays as it was delivered
+
 from extract_ops import (ARITHMETIC, PLUMBING, SEEDS, LoadError, apply_numeric_setting, build, call,
                          draw_inputs, environment, leaves, load_file, outermost_children, record, workload_count)
 
