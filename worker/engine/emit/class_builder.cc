@@ -41,58 +41,30 @@ bool IsHeldKind(const Value& value) {
          (value.kind == ValueKind::kConstant && !value.is_wrapped_number);
 }
 
-// The arguments of one application, flat. An operand has a keyword but no brackets around it, so brackets and
-// literals travel as the keywords of operands that are None, in forms that no Python has: "(=" opens,
-// ", )=None" closes, ",=None" ends a literal. SettleArguments makes Python of them.
-struct Arguments {
-  std::vector<ValueId> inputs;
-  std::vector<std::string> keywords;
-  std::string opening;  // brackets before the next operand
-
-  void Add(ValueId id, const std::string& keyword) {
-    inputs.push_back(id);
-    keywords.push_back(keyword);
+// The text of one argument for Apply::arguments; its tensors join `inputs`. "" where it cannot be written.
+std::string ArgumentText(const Tree& tree, std::vector<ValueId>& inputs) {
+  switch (tree.kind) {
+    case Tree::Kind::kTensor:
+      inputs.push_back(tree.value);
+      return absl::StrCat("$", inputs.size() - 1);
+    case Tree::Kind::kNone:
+      return "None";
+    case Tree::Kind::kLiteral:
+      return absl::StrReplaceAll(tree.text, {{"$", "$$"}});
+    case Tree::Kind::kTuple:
+    case Tree::Kind::kList:
+      break;
+    default:
+      return "";
   }
-
-  // False where the tree has something that cannot be written. Within brackets nothing has a keyword.
-  bool Add(const Tree& tree, const std::string& keyword) {
-    const std::string named = opening.empty() && !keyword.empty() ? keyword + "=" : "";
-    switch (tree.kind) {
-      case Tree::Kind::kTensor:
-        Add(tree.value, opening.empty() ? keyword : std::exchange(opening, ""));
-        return true;
-      case Tree::Kind::kNone:
-        Add(kNoId, opening.empty() ? keyword : std::exchange(opening, ""));
-        return true;
-      case Tree::Kind::kLiteral:
-        Add(kNoId, absl::StrCat(named, std::exchange(opening, ""), tree.text, ","));
-        return true;
-      case Tree::Kind::kTuple:
-      case Tree::Kind::kList:
-        break;
-      default:
-        return false;
-    }
-    if (tree.items.empty()) return false;
-    const bool is_tuple = tree.kind == Tree::Kind::kTuple;
-    absl::StrAppend(&opening, named, is_tuple ? "(" : "[");
-    for (const Tree& item : tree.items) {
-      if (!Add(item, "")) return false;
-    }
-    Add(kNoId, !is_tuple ? "]" : tree.items.size() == 1 ? ",)" : ")");
-    return true;
+  std::vector<std::string> items;
+  for (const Tree& item : tree.items) {
+    items.push_back(ArgumentText(item, inputs));
+    if (items.back().empty()) return "";
   }
-};
-
-void SettleArguments(Lines& lines) {
-  for (std::string& line : lines) {
-    line = absl::StrReplaceAll(line, {{"(=", "("},
-                                      {"[=", "["},
-                                      {", )=None", ")"},
-                                      {", ,)=None", ",)"},
-                                      {", ]=None", "]"},
-                                      {",=None", ""}});
-  }
+  const std::string text = absl::StrJoin(items, ", ");
+  if (tree.kind == Tree::Kind::kList) return absl::StrCat("[", text, "]");
+  return absl::StrCat("(", text, items.size() == 1 ? ",)" : ")");
 }
 
 // What all classes of one file share.
@@ -197,7 +169,6 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
   absl::StatusOr<Lines> forward = WriteForward(program_, function_, options);
   if (!forward.ok()) return forward.status();
   text.forward = *std::move(forward);
-  SettleArguments(text.forward);
   return text;
 }
 
@@ -481,19 +452,23 @@ std::vector<ValueId> ClassBuilder::OperandsOf(InvocationId id, const std::vector
 // The order and keywords of a torch.nn leaf's own arguments, where its operands are all among them.
 void ClassBuilder::ArrangeArguments(const Invocation& invocation, Apply& apply) const {
   if (apply.inputs.size() <= 1 && invocation.args.size() <= 1 && invocation.kwargs.empty()) return;
-  Arguments arranged;
+  std::vector<ValueId> inputs;
+  std::vector<std::string> arguments;
   for (const Tree& tree : invocation.args) {
-    if (!arranged.Add(tree, "")) return;
+    arguments.push_back(ArgumentText(tree, inputs));
+    if (arguments.back().empty()) return;
   }
   for (const auto& [keyword, tree] : invocation.kwargs) {
-    if (tree.kind != Tree::Kind::kNone && !arranged.Add(tree, keyword)) return;
+    if (tree.kind == Tree::Kind::kNone) continue;
+    const std::string text = ArgumentText(tree, inputs);
+    if (text.empty()) return;
+    arguments.push_back(absl::StrCat(keyword, "=", text));
   }
-  const std::set<ValueId> seen(arranged.inputs.begin(), arranged.inputs.end());
   for (const ValueId id : apply.inputs) {
-    if (seen.count(id) == 0) return;
+    if (std::find(inputs.begin(), inputs.end(), id) == inputs.end()) return;
   }
-  apply.inputs = std::move(arranged.inputs);
-  apply.keywords = std::move(arranged.keywords);
+  apply.inputs = std::move(inputs);
+  apply.arguments = std::move(arguments);
 }
 
 bool ClassBuilder::ArrangeOutputs(const Invocation& invocation, bool is_leaf, Apply& apply) const {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -333,13 +334,32 @@ class Attempt {
 
   std::string ApplyText(const Apply& apply, size_t step) {
     std::vector<std::string> args;
-    for (size_t k = 0; k < apply.inputs.size(); ++k) {
-      const std::string text = apply.inputs[k] == kNoId ? "None" : Value(apply.inputs[k]).expr.text;
-      const std::string keyword = k < apply.keywords.size() ? apply.keywords[k] : "";
-      args.push_back(keyword.empty() ? text : absl::StrCat(keyword, "=", text));
+    for (const ValueId id : apply.inputs) args.push_back(id == kNoId ? "None" : Value(id).expr.text);
+    if (!apply.arguments.empty()) {
+      std::vector<std::string> filled;
+      for (const std::string& argument : apply.arguments) filled.push_back(Filled(argument, args));
+      args = std::move(filled);
     }
     return absl::StrCat(InLoop(apply, step) ? apply.element : apply.callee, "(", absl::StrJoin(args, ", "),
                         ")");
+  }
+
+  // `argument` with the text of an input for each "$k".
+  static std::string Filled(const std::string& argument, const std::vector<std::string>& inputs) {
+    std::string out;
+    for (size_t i = 0; i < argument.size(); ++i) {
+      if (argument[i] != '$') {
+        out.push_back(argument[i]);
+      } else if (argument[i + 1] == '$') {
+        out.push_back(argument[++i]);
+      } else {
+        size_t input = 0;
+        while (absl::ascii_isdigit(argument[i + 1]))
+          input = input * 10 + static_cast<size_t>(argument[++i] - '0');
+        out += inputs.at(input);
+      }
+    }
+    return out;
   }
 
   bool InLoop(const Apply& apply, size_t step) const {

@@ -23,8 +23,10 @@ struct Apply {
   int64_t position = -1;
   int64_t list_size = 0;
   std::string element;
-  std::vector<program::ValueId> inputs;   // kNoId: None
-  std::vector<std::string> keywords;      // parallel to inputs, "" where by position; may be empty
+  std::vector<program::ValueId> inputs;  // kNoId: None
+  // The text of each argument, "$k" for inputs[k] and "$$" for a dollar: "($1, $2)", "mask=$3",
+  // "causal=False". Empty: the inputs by position.
+  std::vector<std::string> arguments;
   std::vector<program::ValueId> outputs;  // flat
   std::string pattern;                    // unpacking when nested: "$0, ($1, $2)"; "" for plain
   // A call whose frames say in which source statement the application stands; kNoId where unknown.

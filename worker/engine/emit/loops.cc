@@ -26,7 +26,7 @@ bool SameKind(const program::Program& program, const Step& a, const Step& b, int
     if (a.apply->inputs.size() != b.apply->inputs.size() ||
         a.apply->outputs.size() != b.apply->outputs.size())
       return false;
-    if (a.apply->keywords != b.apply->keywords || a.apply->pattern != b.apply->pattern) return false;
+    if (a.apply->arguments != b.apply->arguments || a.apply->pattern != b.apply->pattern) return false;
     if (a.apply->list.empty()) return a.apply->callee == b.apply->callee;
     return a.apply->list == b.apply->list && b.apply->position - a.apply->position == distance;
   }
