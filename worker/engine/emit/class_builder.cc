@@ -12,8 +12,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "worker/engine/emit/application.h"
 #include "worker/engine/emit/forward_writer.h"
 #include "worker/engine/emit/helper_functions.h"
 #include "worker/engine/emit/hoisting.h"
@@ -39,32 +39,6 @@ using program::ValueKind;
 bool IsHeldKind(const Value& value) {
   return value.kind == ValueKind::kParameter || value.kind == ValueKind::kBuffer ||
          (value.kind == ValueKind::kConstant && !value.is_wrapped_number);
-}
-
-// The text of one argument for Apply::arguments; its tensors join `inputs`. "" where it cannot be written.
-std::string ArgumentText(const Tree& tree, std::vector<ValueId>& inputs) {
-  switch (tree.kind) {
-    case Tree::Kind::kTensor:
-      inputs.push_back(tree.value);
-      return absl::StrCat("$", inputs.size() - 1);
-    case Tree::Kind::kNone:
-      return "None";
-    case Tree::Kind::kLiteral:
-      return absl::StrReplaceAll(tree.text, {{"$", "$$"}});
-    case Tree::Kind::kTuple:
-    case Tree::Kind::kList:
-      break;
-    default:
-      return "";
-  }
-  std::vector<std::string> items;
-  for (const Tree& item : tree.items) {
-    items.push_back(ArgumentText(item, inputs));
-    if (items.back().empty()) return "";
-  }
-  const std::string text = absl::StrJoin(items, ", ");
-  if (tree.kind == Tree::Kind::kList) return absl::StrCat("[", text, "]");
-  return absl::StrCat("(", text, items.size() == 1 ? ",)" : ")");
 }
 
 // What all classes of one file share.
@@ -95,15 +69,12 @@ class ClassBuilder {
   absl::Status Walk(InvocationId scope, const std::vector<CallId>& calls);
   size_t WalkHelper(const std::vector<CallId>& calls, size_t begin);
   absl::StatusOr<bool> TryApply(InvocationId id);
-  absl::StatusOr<std::optional<Member>> MakeMember(InvocationId id, bool element);
+  absl::StatusOr<std::optional<Member>> MakeMember(InvocationId id);
   std::optional<Member> LeafMember(const Invocation& invocation) const;
   absl::StatusOr<std::optional<Member>> SequentialMember(const Invocation& invocation);
   absl::StatusOr<std::optional<Member>> NestedMember(const Invocation& invocation);
   bool LoneLeaf(const std::vector<CallId>& calls);
 
-  std::vector<ValueId> OperandsOf(InvocationId id, const std::vector<StateEntry>& state) const;
-  void ArrangeArguments(const Invocation& invocation, Apply& apply) const;
-  bool ArrangeOutputs(const Invocation& invocation, bool is_leaf, Apply& apply) const;
   void Place(const Module& module, Member& member);
   size_t Register(Member member);
   void HoldValues();
@@ -261,16 +232,13 @@ absl::StatusOr<bool> ClassBuilder::TryApply(InvocationId id) {
   const Invocation& invocation = program_.invocations.at(static_cast<size_t>(id));
   const Module& module = program_.modules.at(static_cast<size_t>(invocation.module));
   if (transparent_.count(module.id) > 0) return false;
-  absl::StatusOr<std::optional<Member>> made = MakeMember(id, /*element=*/false);
+  absl::StatusOr<std::optional<Member>> made = MakeMember(id);
   if (!made.ok()) return made.status();
   if (!made->has_value()) return false;
   Member member = *std::move(*made);
 
-  Apply apply;
-  const bool is_leaf = module.is_torch_nn;
-  apply.inputs = OperandsOf(id, member.state);
-  if (is_leaf) ArrangeArguments(invocation, apply);
-  if (!ArrangeOutputs(invocation, is_leaf, apply)) return false;
+  std::optional<Apply> apply = ApplicationOf(slice_, id, member.state);
+  if (!apply) return false;
   const auto known = member_of_module_.find(module.id);
   if (known != member_of_module_.end()) {
     if (members_[known->second].constructor.callee != member.constructor.callee) {
@@ -283,13 +251,13 @@ absl::StatusOr<bool> ClassBuilder::TryApply(InvocationId id) {
   }
   const size_t position = known != member_of_module_.end() ? known->second : Register(std::move(member));
   Step step;
-  step.apply = std::move(apply);
+  step.apply = std::move(*apply);
   function_.steps.push_back(step);
   member_of_step_.push_back(static_cast<int64_t>(position));
   return true;
 }
 
-absl::StatusOr<std::optional<Member>> ClassBuilder::MakeMember(InvocationId id, bool element) {
+absl::StatusOr<std::optional<Member>> ClassBuilder::MakeMember(InvocationId id) {
   const Invocation& invocation = program_.invocations.at(static_cast<size_t>(id));
   const Module& module = program_.modules.at(static_cast<size_t>(invocation.module));
   absl::StatusOr<std::optional<Member>> member = std::optional<Member>();
@@ -300,7 +268,6 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::MakeMember(InvocationId id, 
   } else {
     member = NestedMember(invocation);
   }
-  (void)element;
   if (member.ok() && member->has_value()) (*member)->module = module.id;
   return member;
 }
@@ -325,7 +292,7 @@ std::optional<Member> ClassBuilder::LeafMember(const Invocation& invocation) con
   };
   hold(module, "");
   // A weight from elsewhere (weight_norm's product, a functional call) is no nn constructor's business.
-  for (const ValueId id : OperandsOf(invocation.id, member.state)) {
+  for (const ValueId id : OperandsOf(slice_, invocation.id, member.state)) {
     const Value& value = program_.value(id);
     if (value.kind == ValueKind::kParameter) return std::nullopt;
   }
@@ -346,12 +313,12 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::SequentialMember(const Invoc
     const Invocation& child = program_.invocations.at(static_cast<size_t>(children[i]));
     if (child.module != module.children[i].second || module.children[i].first != absl::StrCat(i))
       return std::optional<Member>();
-    absl::StatusOr<std::optional<Member>> element = MakeMember(child.id, true);
+    absl::StatusOr<std::optional<Member>> element = MakeMember(child.id);
     if (!element.ok()) return element.status();
     if (!element->has_value()) return std::optional<Member>();
     const std::vector<CallId> calls = slice_.CallsOf(child.id);
     if (!calls.empty()) {
-      const auto in = OperandsOf(child.id, (*element)->state);
+      const auto in = OperandsOf(slice_, child.id, (*element)->state);
       const auto out = slice_.Outputs(calls);
       if (in.size() != 1 || out.size() != 1 || (flowing != kNoId && in[0] != flowing))
         return std::optional<Member>();
@@ -373,7 +340,7 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::NestedMember(const Invocatio
   const std::string path = module.paths.empty() ? "" : module.paths[0];
   if (path.empty() || calls.empty()) return std::optional<Member>();
   std::vector<StateEntry> nothing;
-  const std::vector<ValueId> operands = OperandsOf(invocation.id, nothing);
+  const std::vector<ValueId> operands = OperandsOf(slice_, invocation.id, nothing);
   NameScope names;
   names.Reserve("self");
   std::vector<std::pair<std::string, ValueId>> inputs;
@@ -426,77 +393,6 @@ absl::StatusOr<std::optional<Member>> ClassBuilder::NestedMember(const Invocatio
     shared_.nested.push_back(*std::move(text));
   }
   return std::optional<Member>(std::move(member));
-}
-
-// What the invocation reads from outside, but for its own weights.
-std::vector<ValueId> ClassBuilder::OperandsOf(InvocationId id, const std::vector<StateEntry>& state) const {
-  const Invocation& invocation = program_.invocations.at(static_cast<size_t>(id));
-  const Module& module = program_.modules.at(static_cast<size_t>(invocation.module));
-  const auto own = [&](ValueId value_id) {
-    for (const StateEntry& entry : state) {
-      if (entry.value == value_id) return true;
-    }
-    const Value& value = program_.value(value_id);
-    if (value.kind == ValueKind::kConstant) return !slice_.IsInput(value_id);
-    if (value.kind != ValueKind::kParameter && value.kind != ValueKind::kBuffer) return false;
-    if (slice_.IsInput(value_id)) return false;
-    bool below = false;
-    for (const std::string& path : module.paths) {
-      if (!below) Slice::RelativePath(value.paths, path, &below);
-    }
-    return below;
-  };
-  return slice_.FreeValues(slice_.CallsOf(id), own);
-}
-
-// The order and keywords of a torch.nn leaf's own arguments, where its operands are all among them.
-void ClassBuilder::ArrangeArguments(const Invocation& invocation, Apply& apply) const {
-  if (apply.inputs.size() <= 1 && invocation.args.size() <= 1 && invocation.kwargs.empty()) return;
-  std::vector<ValueId> inputs;
-  std::vector<std::string> arguments;
-  for (const Tree& tree : invocation.args) {
-    arguments.push_back(ArgumentText(tree, inputs));
-    if (arguments.back().empty()) return;
-  }
-  for (const auto& [keyword, tree] : invocation.kwargs) {
-    if (tree.kind == Tree::Kind::kNone) continue;
-    const std::string text = ArgumentText(tree, inputs);
-    if (text.empty()) return;
-    arguments.push_back(absl::StrCat(keyword, "=", text));
-  }
-  for (const ValueId id : apply.inputs) {
-    if (std::find(inputs.begin(), inputs.end(), id) == inputs.end()) return;
-  }
-  apply.inputs = std::move(inputs);
-  apply.arguments = std::move(arguments);
-}
-
-bool ClassBuilder::ArrangeOutputs(const Invocation& invocation, bool is_leaf, Apply& apply) const {
-  const std::vector<ValueId> used = slice_.Outputs(slice_.CallsOf(invocation.id));
-  apply.outputs = used;
-  if (!is_leaf || invocation.output.kind == Tree::Kind::kTensor) return !used.empty() || !is_leaf;
-  std::vector<ValueId> flat;
-  const std::function<std::string(const Tree&)> pattern = [&](const Tree& tree) -> std::string {
-    if (tree.kind == Tree::Kind::kTensor) {
-      flat.push_back(tree.value);
-      return absl::StrCat("$", flat.size() - 1);
-    }
-    if (tree.kind != Tree::Kind::kTuple && tree.kind != Tree::Kind::kList) {
-      flat.push_back(kNoId);  // something is there to unpack, so the application is no one value
-      return absl::StrCat("$", flat.size() - 1);
-    }
-    std::vector<std::string> items;
-    for (const Tree& item : tree.items) items.push_back(pattern(item));
-    return absl::StrCat("(", absl::StrJoin(items, ", "), ")");
-  };
-  std::string text = pattern(invocation.output);
-  if (text.size() > 2 && text.front() == '(') text = text.substr(1, text.size() - 2);
-  for (const ValueId id : used) {
-    if (std::find(flat.begin(), flat.end(), id) == flat.end()) return false;
-  }
-  apply.outputs = std::move(flat);
-  apply.pattern = std::move(text);
-  return true;
 }
 
 // Which attribute of this class the module is: a list's element, or a name from its path.
