@@ -106,7 +106,7 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
     std::copy_if(calls.begin(), calls.end(), std::back_inserter(own),
                  [&](CallId c) { return program_.call(c).scope == scope_; });
     frame_depth_ = SharedFrames(program_, own);
-    const absl::Status walked = Walk(scope_, calls);
+    absl::Status walked = Walk(scope_, calls);
     if (!walked.ok()) return walked;
   } while (restart_);
   HoldValues();
@@ -202,7 +202,7 @@ absl::Status ClassBuilder::Walk(InvocationId scope, const std::vector<CallId>& c
     if (!applied.ok()) return applied.status();
     if (restart_) return absl::OkStatus();
     if (*applied) continue;
-    const absl::Status walked = Walk(child, inner);
+    absl::Status walked = Walk(child, inner);
     if (!walked.ok()) return walked;
   }
   return absl::OkStatus();

@@ -112,7 +112,7 @@ class Attempt {
       if (IsIdentifier(name) && IsFree(name, statement)) return name;
     }
     for (int i = 2;; ++i) {
-      const std::string name = absl::StrCat(wanted.empty() ? "h" : wanted[0], i);
+      std::string name = absl::StrCat(wanted.empty() ? "h" : wanted[0], i);
       if (IsFree(name, statement)) return name;
     }
   }
