@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "tests/engine/emit/models.h"
 
 namespace strata::emit {
@@ -18,6 +20,7 @@ using testing::StartsWith;
 
 // softmax(a(norm(x)) - b(y)) and what may be wrong with it.
 struct Scores {
+  float table = 0;  // an element of the buffer that is added to the result; 0: none is
   double eps = 1e-6;
   int64_t dim = -1;
   int64_t width = 8;
@@ -44,6 +47,14 @@ struct Scores {
       out = net.b.Op("aten::softmax.int",
                      {T("self", out), I("dim", dim), Default(program::None("dtype", "ScalarType?"))},
                      {2, 4, width}, dtype);
+    }
+    if (table != 0) {
+      std::vector<uint8_t> elements(sizeof table);
+      std::memcpy(elements.data(), &table, sizeof table);
+      const auto held = net.b.Buffer("table", {1}, DType::kFloat32, elements);
+      out =
+          net.b.Op("aten::add.Tensor", {T("self", out), T("other", held), Default(KwargOnly(N("alpha", 1)))},
+                   {2, 4, width}, dtype);
     }
     return Recorded(&net, {out});
   }
@@ -85,6 +96,15 @@ TEST_F(CompareWithSliceTest, AChangedEpsilonIsFoundWhereItStands) {
               testing::Contains(
                   "the emitted file runs add(self=fp32[2,4,1], other=1.0000000000000001e-05) : fp32[2,4,1], "
                   "which was not recorded"));
+}
+
+TEST_F(CompareWithSliceTest, ABufferWithOtherElementsIsNamed) {
+  const Plan plan = plan::PlanOf(Scores{.table = 0.5F}.Make());
+  EXPECT_THAT(CompareWithSlice(plan, 0, Scores{.table = 0.5F}.Make()), IsEmpty());
+  const auto differences = CompareWithSlice(plan, 0, Scores{.table = 0.25F}.Make());
+  ASSERT_THAT(differences, SizeIs(1));
+  EXPECT_EQ(plan.program.value(differences[0].value).paths[0], "table");
+  EXPECT_EQ(differences[0].what, "recorded table : fp32[1], whose elements the emitted file does not hold");
 }
 
 TEST_F(CompareWithSliceTest, AChangedDimensionIsOneDifferenceOnEachSide) {

@@ -16,6 +16,7 @@ using namespace program;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::SizeIs;
 using testing::StartsWith;
 
 template <typename T>
@@ -29,7 +30,7 @@ ConstantText Spelled(Builder::Sizes sizes, DType dtype, std::vector<uint8_t> dat
   Builder b;
   const auto x = b.Input("x", {2});
   const ValueId id = b.Buffer("table", std::move(sizes), dtype, std::move(data));
-  return SpellConstants(b.Finish({x}), {id});
+  return SpellConstants(b.Finish({x}), {id}, {});
 }
 
 std::string Floats(const Builder::Sizes& sizes, const std::vector<float>& items) {
@@ -116,7 +117,7 @@ TEST(Constants, TheSourcesOwnFormulaIsPreferred) {
   const auto steps = b.InitOp("aten::arange", {N("end", 4), Dt("dtype", DType::kFloat32)}, {4});
   const auto made = b.InitOp("aten::pow.Scalar", {N("self", 0.5), T("exponent", steps)}, {4});
   b.MadeBy(table, made);
-  const ConstantText text = SpellConstants(b.Finish({x}), {table});
+  const ConstantText text = SpellConstants(b.Finish({x}), {table}, {});
   EXPECT_FALSE(text.packed);
   ASSERT_EQ(text.expressions.size(), 1u);
   EXPECT_THAT(text.expressions[0], HasSubstr("0.5 ** "));
@@ -132,7 +133,61 @@ TEST(Constants, ARandomFormulaIsSaidByItsValue) {
   b.MadeBy(table, made);
   Program program = b.Finish({x});
   program.init_calls[0].marks |= kRandom;
-  EXPECT_EQ(SpellConstants(program, {table}).expressions[0], "torch.tensor([0.25, 0.75])");
+  EXPECT_EQ(SpellConstants(program, {table}, {}).expressions[0], "torch.tensor([0.25, 0.75])");
+}
+
+// An init call that writes to `self`, as the recorder leaves it: results[0] is what `self` has become.
+void InitWrite(Program& program, CallId id, ValueId self) {
+  Call& call = program.init_calls[static_cast<size_t>(id)];
+  call.marks |= kMutates;
+  call.mutated = {self};
+  call.mutated_to = {call.results[0]};
+  const int32_t storage = program.value(self).storage;
+  program.values[static_cast<size_t>(call.results[0])].storage = storage;
+}
+
+// table = torch.zeros(4); table[0:4:2] = torch.arange(2), and what is done to table[0] after it.
+struct Written {
+  Builder b;
+  ValueId x = b.Input("x", {4});
+  ValueId table = b.Buffer("table", {4}, DType::kFloat32, Bytes<float>({0, 0, 1, 0}));
+  ValueId made = b.InitOp("aten::zeros", {Is("size", {4})}, {4});
+  ValueId even = b.InitOp("aten::slice.Tensor",
+                          {T("self", made), I("dim", 0), I("start", 0), I("end", 4), I("step", 2)}, {2});
+  ValueId steps = b.InitOp("aten::arange", {N("end", 2), Dt("dtype", DType::kFloat32)}, {2});
+  ValueId copied = b.InitOp("aten::copy_", {T("self", even), T("src", steps)}, {2});
+
+  Program Make() {
+    b.MadeBy(table, made);
+    Program program = b.Finish({x});
+    const int32_t memory = program.value(table).storage;
+    for (const ValueId view : {made, even}) program.values[static_cast<size_t>(view)].storage = memory;
+    // MadeBy gave the buffer's own id to the result of zeros.
+    for (Call& call : program.init_calls) {
+      for (NamedArgument& argument : call.args) {
+        if (argument.value.kind == Argument::Kind::kValue && argument.value.value == made)
+          argument.value.value = table;
+      }
+    }
+    InitWrite(program, program.value(copied).init_producer, even);
+    return program;
+  }
+};
+
+TEST(Constants, AWriteThroughAViewIsPartOfTheFormula) {
+  Written written;
+  const ConstantText text = SpellConstants(written.Make(), {written.table}, {});
+  ASSERT_THAT(text.setup, SizeIs(2));
+  EXPECT_THAT(text.setup[0], EndsWith(" = torch.zeros(4)"));
+  EXPECT_THAT(text.setup[1], HasSubstr("[::2] = torch.arange(2"));
+  EXPECT_EQ(text.setup[0], text.expressions[0] + " = torch.zeros(4)");
+}
+
+TEST(Constants, AsALiteralItsElementsAreSaidWhateverItsFormula) {
+  Written written;
+  const ConstantText text = SpellConstants(written.Make(), {written.table}, {written.table});
+  EXPECT_THAT(text.setup, testing::IsEmpty());
+  EXPECT_EQ(text.expressions[0], "torch.tensor([0.0, 0.0, 1.0, 0.0])");
 }
 
 }  // namespace

@@ -113,7 +113,7 @@ absl::StatusOr<ClassText> ClassBuilder::Build(const std::vector<CallId>& calls,
   NameMembers(members_, list_sizes_);
   NameCallees();
 
-  absl::StatusOr<InitText> init = WriteInit(program_, members_);
+  absl::StatusOr<InitText> init = WriteInit(program_, members_, shared_.spelling.literal);
   if (!init.ok()) return init.status();
   shared_.packed |= init->packed;
   shared_.packed_notes.insert(shared_.packed_notes.end(), init->packed_notes.begin(),

@@ -5,6 +5,7 @@
 // compare numbers on distinct weights, do.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -120,11 +121,53 @@ std::vector<ValueId> InputsOf(const Program& program) {
   return inputs;
 }
 
+// Buffers and constants that a call reads and whose elements were kept, by type and elements. No gate sees
+// them wrong below the first step: there the original is an emitted file itself.
+std::multimap<std::string, ValueId> HeldBy(const Program& program, const std::vector<CallId>& calls) {
+  std::set<ValueId> held;
+  for (const CallId call : calls) {
+    for (const ValueId id : program::Reads(program.call(call))) {
+      if (IsKept(program.value(id))) held.insert(id);
+    }
+  }
+  std::multimap<std::string, ValueId> by_elements;
+  for (const ValueId id : held) {
+    const program::Value& value = program.value(id);
+    by_elements.emplace(absl::StrCat(TypeText(value.type), std::string(value.data.begin(), value.data.end())),
+                        id);
+  }
+  return by_elements;
+}
+
+std::vector<Difference> HeldDifferences(const Program& recorded, const std::vector<CallId>& calls,
+                                        const Program& emitted) {
+  std::vector<CallId> all;
+  for (const Call& call : emitted.calls) all.push_back(call.id);
+  const std::multimap<std::string, ValueId> found = HeldBy(emitted, all);
+  std::vector<Difference> differences;
+  for (const auto& [elements, id] : HeldBy(recorded, calls)) {
+    if (found.contains(elements)) continue;
+    const program::Value& value = recorded.value(id);
+    differences.push_back(
+        {program::kNoId, id,
+         absl::StrCat("recorded ", value.paths.empty() ? "a constant" : value.paths[0], " : ",
+                      TypeText(value.type), ", whose elements the emitted file does not hold")});
+  }
+  return differences;
+}
+
 }  // namespace
+
+bool IsKept(const program::Value& value) {
+  const bool is_state =
+      value.kind == program::ValueKind::kBuffer || value.kind == program::ValueKind::kConstant;
+  return is_state && !value.is_wrapped_number && !value.data.empty();
+}
 
 std::vector<Difference> CompareWithSlice(const plan::Plan& plan, plan::ComponentId id,
                                          const Program& recaptured) {
-  if (recaptured.invocations.empty()) return {{program::kNoId, "the emitted file ran no module"}};
+  if (recaptured.invocations.empty())
+    return {{program::kNoId, program::kNoId, "the emitted file ran no module"}};
   const plan::Component& component = plan.components.at(static_cast<size_t>(id));
   const plan::Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
   // The passes that the recorded program went through, so that both say the same thing the same way.
@@ -144,8 +187,8 @@ std::vector<Difference> CompareWithSlice(const plan::Plan& plan, plan::Component
     const std::string text = found.Describe(call, &key);
     const auto match = open.find(key);
     if (match == open.end()) {
-      extra.push_back(
-          {program::kNoId, absl::StrCat("the emitted file runs ", text, ", which was not recorded")});
+      extra.push_back({program::kNoId, program::kNoId,
+                       absl::StrCat("the emitted file runs ", text, ", which was not recorded")});
     } else if (match->second.erase(match->second.begin()); match->second.empty()) {
       open.erase(match);
     }
@@ -153,13 +196,16 @@ std::vector<Difference> CompareWithSlice(const plan::Plan& plan, plan::Component
   std::vector<Difference> differences;
   for (const auto& [key, calls] : open) {
     for (const auto& [call, text] : calls) {
-      differences.push_back({call, absl::StrCat("recorded ", text, ", which the emitted file does not run")});
+      differences.push_back(
+          {call, program::kNoId, absl::StrCat("recorded ", text, ", which the emitted file does not run")});
     }
   }
   // The first wrong call makes all that follow it differ: it is the one to look at, and the one to respell.
   std::sort(differences.begin(), differences.end(),
             [](const Difference& a, const Difference& b) { return a.call < b.call; });
   differences.insert(differences.end(), extra.begin(), extra.end());
+  const std::vector<Difference> held = HeldDifferences(plan.program, node.calls, emitted);
+  differences.insert(differences.end(), held.begin(), held.end());
   return differences;
 }
 

@@ -60,7 +60,7 @@ class Composer {
       if (!added.ok()) return added;
     }
     absl::StatusOr<RefactoredClass> made =
-        BuildRefactored(plan_, id, out_.all, out_.all.names.at(id), id == 0);
+        BuildRefactored(plan_, id, out_.all, SpellingOf(id), out_.all.names.at(id), id == 0);
     if (!made.ok()) return made.status();
     out_.all.states[id] = made->text.state;
     out_.packed |= made->packed;

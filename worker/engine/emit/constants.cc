@@ -34,20 +34,20 @@ constexpr size_t kLongestFormula = 40;  // calls; longer ones are said by their 
 
 // ---- the source's own formula -------------------------------------------------------------------------
 
-// The calls of init_calls that `id` derives from; false where the slice has a leaf without a spelling.
-bool CollectFormula(const Program& program, ValueId id, std::set<program::CallId>& calls) {
-  const Value& value = program.value(id);
-  if (value.is_wrapped_number) return true;
-  program::CallId producer = value.init_producer;
-  if (producer == kNoId && value.kind == program::ValueKind::kResult) producer = value.producer;
-  if (producer == kNoId) return false;
-  if (!calls.insert(producer).second) return true;
-  if (calls.size() > kLongestFormula) return false;
-  const Call& call = program.init_calls.at(static_cast<size_t>(producer));
-  if (!call.mutated.empty() || (call.marks & program::kRandom) != 0) return false;
-  const auto reads = program::Reads(call);
-  return std::all_of(reads.begin(), reads.end(),
-                     [&](ValueId read) { return CollectFormula(program, read, calls); });
+// The calls of init_calls that made `id`, those included that wrote into its memory; empty where they are too
+// many or one of them reads what cannot be written.
+std::set<program::CallId> FormulaOf(const Program& program, ValueId id) {
+  const std::vector<program::CallId> slice = program::InitSlice(program, id);
+  if (slice.size() > kLongestFormula) return {};
+  for (const program::CallId c : slice) {
+    const Call& call = program.init_calls.at(static_cast<size_t>(c));
+    if ((call.marks & program::kRandom) != 0) return {};
+    for (const ValueId read : program::Reads(call)) {
+      const Value& value = program.value(read);
+      if (!value.is_wrapped_number && value.init_producer == kNoId) return {};
+    }
+  }
+  return {slice.begin(), slice.end()};
 }
 
 // The init calls as a program of their own, so that the forward writer can say them.
@@ -285,15 +285,17 @@ class Literal {
 
 }  // namespace
 
-ConstantText SpellConstants(const Program& program, const std::vector<ValueId>& values) {
+ConstantText SpellConstants(const Program& program, const std::vector<ValueId>& values,
+                            const std::set<ValueId>& literal) {
   ConstantText out;
   out.expressions.assign(values.size(), "");
   std::vector<ValueId> by_formula;
   std::vector<size_t> positions;
   std::set<program::CallId> calls;
   for (size_t i = 0; i < values.size(); ++i) {
-    std::set<program::CallId> own;
-    if (program.value(values[i]).init_producer == kNoId || !CollectFormula(program, values[i], own)) continue;
+    if (literal.contains(values[i])) continue;
+    const std::set<program::CallId> own = FormulaOf(program, values[i]);
+    if (own.empty()) continue;
     calls.insert(own.begin(), own.end());
     by_formula.push_back(values[i]);
     positions.push_back(i);

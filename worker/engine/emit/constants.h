@@ -1,6 +1,7 @@
 #pragma once
 // Buffers and constants as Python: the source's own formula, else a recognised one, else a literal.
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@ struct ConstantText {
   std::vector<std::string> packed_notes;  // for the log: what is packed, and why
 };
 
-// `taken` are names that the statements must not use.
-ConstantText SpellConstants(const program::Program& program, const std::vector<program::ValueId>& values);
+// Those in `literal` are said by their elements, whatever formula they have.
+ConstantText SpellConstants(const program::Program& program, const std::vector<program::ValueId>& values,
+                            const std::set<program::ValueId>& literal);
 
 // The module-level function that packed literals call, with its imports' lines first.
 Lines UnpackHelper();

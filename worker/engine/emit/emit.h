@@ -22,9 +22,13 @@ struct File {
 };
 
 // Which rung of the ladder each call is spelled on. Default: torch.nn / functional spelling; calls in
-// `aten` are spelled torch.ops.aten.NAME.OVERLOAD exactly as recorded.
+// `aten` are spelled torch.ops.aten.NAME.OVERLOAD exactly as recorded. Buffers and constants are said by the
+// source's formula; those in `literal` by their elements.
 struct Spelling {
   std::set<program::CallId> aten;
+  std::set<program::ValueId> literal;
+
+  bool empty() const { return aten.empty() && literal.empty(); }
 };
 
 // Those of the components that have one other than the default.
@@ -60,10 +64,14 @@ nlohmann::ordered_json TreeJson(const plan::Plan& plan);
 std::string AnalysisText(const plan::Plan& plan);
 
 // The emitted text of `id`, captured again, against the slice it was written from: one line per
-// difference and the plan's call it belongs to (kNoId where it has no counterpart). Empty: it says what
-// was recorded, operator by operator, settings, dtypes and shapes included.
+// difference and the plan's call or held value it belongs to (kNoId where it has no counterpart). Empty: it
+// says what was recorded, operator by operator, settings, dtypes, shapes and the elements of its buffers and
+// constants included.
+// A buffer or constant whose elements the Program has.
+bool IsKept(const program::Value& value);
 struct Difference {
   program::CallId call = program::kNoId;
+  program::ValueId value = program::kNoId;  // a buffer or constant
   std::string what;
 };
 std::vector<Difference> CompareWithSlice(const plan::Plan& plan, plan::ComponentId id,

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "worker/engine/emit/flow.h"
 #include "worker/engine/emit/folding.h"
@@ -195,7 +196,9 @@ class Attempt {
 
   void WriteMutation(size_t i) {
     const Call& call = program_.call(flow_.steps[i].call);
-    AddLine(SpellStatement(call, Context()), "", i);
+    // x[0] += 1 ends by storing x[0] into itself.
+    if (const std::string text = SpellStatement(call, Context()); !IsSelfAssignment(text))
+      AddLine(text, "", i);
     for (size_t k = 0; k < call.mutated.size(); ++k) {
       const ValueId before = flow_.Canonical(call.mutated[k]);
       const auto name = names_.find(before);
@@ -203,6 +206,8 @@ class Attempt {
         Bind(call.mutated_to[k], std::string(name->second));
       } else if (function_.attributes.count(before) > 0) {
         rebound_[call.mutated_to[k]] = function_.attributes.at(before);
+      } else if (const Spelled element = Value(before); element.index) {
+        rebound_[call.mutated_to[k]] = element.expr.text;
       }
     }
     for (const ValueId id : call.results) {
@@ -210,6 +215,11 @@ class Attempt {
       const auto name = names_.find(flow_.Canonical(call.mutated[0]));
       if (name != names_.end()) Bind(id, std::string(name->second));
     }
+  }
+
+  static bool IsSelfAssignment(const std::string& text) {
+    const std::pair<std::string, std::string> sides = absl::StrSplit(text, absl::MaxSplits(" = ", 1));
+    return sides.first == sides.second;
   }
 
   void OpenLoop(size_t i) {

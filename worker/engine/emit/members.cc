@@ -52,15 +52,15 @@ std::string ParameterText(const Program& program, const Member& member, const Di
 
 class InitWriter {
  public:
-  InitWriter(const Program& program, const std::vector<Member>& members)
-      : program_(program), members_(members), dimensions_(Constructors(members, own_)) {}
+  InitWriter(const Program& program, const std::vector<Member>& members, const std::set<ValueId>& literal)
+      : program_(program), members_(members), literal_(literal), dimensions_(Constructors(members, own_)) {}
 
   absl::StatusOr<InitText> Run() {
     std::vector<ValueId> buffers;
     for (const Member& member : members_) {
       if (member.kind == Member::Kind::kBuffer) buffers.push_back(member.value);
     }
-    ConstantText constants = SpellConstants(program_, buffers);
+    ConstantText constants = SpellConstants(program_, buffers, literal_);
     out_.packed = constants.packed;
     out_.packed_notes = std::move(constants.packed_notes);
     std::set<std::string> lists;
@@ -150,6 +150,7 @@ class InitWriter {
 
   const Program& program_;
   const std::vector<Member>& members_;
+  const std::set<ValueId>& literal_;
   Constructor own_;
   std::string shape_;  // literal, where one parameter of several dimensions is all there is
   Dimensions dimensions_;
@@ -205,8 +206,9 @@ std::string AttributeText(const Member& member) {
   return absl::StrCat("self.", member.list, "[", member.index, "]");
 }
 
-absl::StatusOr<InitText> WriteInit(const Program& program, const std::vector<Member>& members) {
-  return InitWriter(program, members).Run();
+absl::StatusOr<InitText> WriteInit(const Program& program, const std::vector<Member>& members,
+                                   const std::set<ValueId>& literal) {
+  return InitWriter(program, members, literal).Run();
 }
 
 }  // namespace strata::emit

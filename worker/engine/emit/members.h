@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ struct InitText {
   bool packed = false;
   std::vector<std::string> packed_notes;
 };
-absl::StatusOr<InitText> WriteInit(const program::Program& program, const std::vector<Member>& members);
+// Buffers in `literal` are said by their elements.
+absl::StatusOr<InitText> WriteInit(const program::Program& program, const std::vector<Member>& members,
+                                   const std::set<program::ValueId>& literal);
 
 }  // namespace strata::emit

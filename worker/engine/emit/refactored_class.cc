@@ -47,12 +47,14 @@ std::pair<std::string, int64_t> SplitIndex(const std::string& attribute) {
 
 class Builder {
  public:
-  Builder(const Plan& plan, const Component& component, const ChildClasses& children)
+  Builder(const Plan& plan, const Component& component, const ChildClasses& children,
+          const Spelling& spelling)
       : plan_(plan),
         program_(plan.program),
         component_(component),
         node_(plan.nodes.at(static_cast<size_t>(component.nodes.at(0)))),
         children_(children),
+        spelling_(spelling),
         slice_(plan, node_) {}
 
   absl::StatusOr<RefactoredClass> Build(const std::string& class_name, bool tie_inside_children) {
@@ -202,7 +204,7 @@ class Builder {
       if (value.kind != ValueKind::kParameter && !value.is_wrapped_number) held.push_back(id);
     }
     if (held.empty()) return;
-    const ConstantText constants = SpellConstants(program_, held);
+    const ConstantText constants = SpellConstants(program_, held, spelling_.literal);
     out_.packed = constants.packed;
     out_.packed_notes = constants.packed_notes;
     Append(out_.text.init, constants.setup);
@@ -347,6 +349,7 @@ class Builder {
   const Component& component_;
   const Node& node_;
   const ChildClasses& children_;
+  const Spelling& spelling_;
   const Slice slice_;
   std::vector<Instance> instances_;
   std::map<plan::NodeId, size_t> instance_of_;
@@ -446,10 +449,10 @@ std::string ResultHint(const std::string& member) {
 }
 
 absl::StatusOr<RefactoredClass> BuildRefactored(const Plan& plan, plan::ComponentId id,
-                                                const ChildClasses& children, const std::string& class_name,
-                                                bool tie_inside_children) {
+                                                const ChildClasses& children, const Spelling& spelling,
+                                                const std::string& class_name, bool tie_inside_children) {
   const Component& component = plan.components.at(static_cast<size_t>(id));
-  return Builder(plan, component, children).Build(class_name, tie_inside_children);
+  return Builder(plan, component, children, spelling).Build(class_name, tie_inside_children);
 }
 
 std::map<plan::ComponentId, std::string> ClassNames(const Plan& plan,

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "worker/engine/emit/class_builder.h"
+#include "worker/engine/emit/emit.h"
 #include "worker/engine/emit/function.h"
 #include "worker/engine/plan/plan.h"
 
@@ -26,9 +27,10 @@ struct RefactoredClass {
   std::vector<std::string> packed_notes;
 };
 
+// `spelling`: the component's own; of what the parent itself holds.
 absl::StatusOr<RefactoredClass> BuildRefactored(const plan::Plan& plan, plan::ComponentId id,
-                                                const ChildClasses& children, const std::string& class_name,
-                                                bool tie_inside_children);
+                                                const ChildClasses& children, const Spelling& spelling,
+                                                const std::string& class_name, bool tie_inside_children);
 
 // The keys of one state_dict that hold the same values as the other's; tied weights pair up in order.
 std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& original,

@@ -46,7 +46,7 @@ cumulative_trapezoid cummax cummin deg2rad det diag diag_embed diagflat diff dig
 erfc erfinv exp2 expm1 fliplr flipud float_power fmax fmin frac frobenius_norm gcd ger grid_sampler gru hstack hypot i0
 imag index_put index_reduce inner instance_norm inverse isclose isfinite isin isinf kron kthvalue lerp lgamma log10
 log1p log2 logaddexp logaddexp2 logcumsumexp logdet logical_and logical_or logical_xor logit lstm matrix_exp
-matrix_power max_pool1d_with_indices maximum minimum mm mode msort multinomial mv nan_to_num nanmean nansum
+matrix_power max_pool1d_with_indices maximum meshgrid minimum mm mode msort multinomial mv nan_to_num nanmean nansum
 native_dropout native_group_norm native_layer_norm nextafter outer pdist pinverse polar quantile rad2deg ravel real
 renorm rnn_relu rnn_tanh rot90 searchsorted select_scatter sgn sigmoid signbit sin sinc sinh slice_scatter slogdet
 stack std_mean svd take tan tanh trace trapezoid trapz tril triu tril_indices triu_indices trunc vander var_mean vdot

@@ -107,7 +107,7 @@ absl::StatusOr<Emission> StepFiles(const Plan& plan, plan::ComponentId id, const
   const absl::StatusOr<ChildClasses> children = ChildrenOf(plan, parent, spellings);
   if (!children.ok()) return children.status();
   const absl::StatusOr<RefactoredClass> refactored =
-      BuildRefactored(plan, id, *children, "RefactoredModel", false);
+      BuildRefactored(plan, id, *children, SpellingOf(spellings, id), "RefactoredModel", false);
   if (!refactored.ok()) return refactored.status();
   out.files.push_back({folder + "refactored.py", RefactoredText(plan, parent, *children, *refactored)});
 

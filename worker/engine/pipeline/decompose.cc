@@ -1,5 +1,6 @@
 // One component → the files of its step. What was written is captured again and compared with the slice it
-// was written from; calls that came out different are written once more, as exact ATen calls.
+// was written from; calls that came out different are written once more, as exact ATen calls, and buffers by
+// their elements.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -54,19 +55,24 @@ Recaptured Recapture(TaskRun& run, const Plan& plan, ComponentId id) {
     result.failure = failure;
     return result;
   }
-  // Text that raises says nothing about which of its calls is wrong: all of them take the next rung.
+  // Text that raises says nothing about which of its calls is wrong: all of it takes the next rung.
   result.raised = true;
-  for (const program::CallId call : plan.nodes[static_cast<size_t>(component.nodes.at(0))].calls) {
-    result.differences.push_back({call, failure.message});
+  const plan::Node& node = plan.nodes[static_cast<size_t>(component.nodes.at(0))];
+  for (const program::ValueId held : node.held) {
+    if (emit::IsKept(plan.program.value(held)))
+      result.differences.push_back({program::kNoId, held, failure.message});
+  }
+  for (const program::CallId call : node.calls) {
+    result.differences.push_back({call, program::kNoId, failure.message});
   }
   return result;
 }
 
 struct Round {
   Ending failure;
-  std::map<ComponentId, std::set<program::CallId>> wrong;  // calls of a child for its next rung
-  std::vector<std::string> sentences;                      // what differed, per child
-  Failure as_gate;                                         // the first difference, as a gate's failure
+  emit::Spellings wrong;               // what takes the next rung, per child
+  std::vector<std::string> sentences;  // what differed, per child
+  Failure as_gate;                     // the first difference, as a gate's failure
 };
 
 Round CompareChildren(TaskRun& run, const Plan& plan, const Component& component) {
@@ -91,7 +97,8 @@ Round CompareChildren(TaskRun& run, const Plan& plan, const Component& component
     }
     round.sentences.push_back(sentence);
     for (const emit::Difference& difference : recaptured.differences) {
-      if (difference.call != program::kNoId) round.wrong[child].insert(difference.call);
+      if (difference.call != program::kNoId) round.wrong[child].aten.insert(difference.call);
+      if (difference.value != program::kNoId) round.wrong[child].literal.insert(difference.value);
     }
   }
   return round;
@@ -113,26 +120,43 @@ absl::Status WriteSpellings(TaskRun& run, const Plan& plan, const Component& par
     const auto found = spellings.find(child);
     if (found == spellings.end()) continue;
     const std::string path = TaskRun::RespelledPath(plan.components[static_cast<size_t>(child)]);
-    if (absl::Status s = run.files().WriteJson(path, {{"aten", found->second.aten}}); !s.ok()) return s;
+    const nlohmann::ordered_json json = {{"aten", found->second.aten}, {"literal", found->second.literal}};
+    if (absl::Status s = run.files().WriteJson(path, json); !s.ok()) return s;
   }
   return absl::OkStatus();
 }
 
-// Adds what is wrong to the spellings; returns how many calls are new to them.
-size_t TakeNextRung(const Round& round, emit::Spellings& spellings) {
-  size_t added = 0;
-  for (const auto& [child, calls] : round.wrong) {
-    for (const program::CallId call : calls) added += spellings[child].aten.insert(call).second ? 1 : 0;
+// How much is on the next rung that was not.
+struct Respelled {
+  size_t calls = 0;
+  size_t values = 0;
+
+  std::string Text() const {
+    std::vector<std::string> parts;
+    if (calls > 0) parts.push_back(absl::StrCat(calls, " calls as exact ATen operators"));
+    if (values > 0) parts.push_back(absl::StrCat(values, " buffers by their elements"));
+    return absl::StrJoin(parts, " and ");
+  }
+};
+
+Respelled TakeNextRung(const Round& round, emit::Spellings& spellings) {
+  Respelled added;
+  for (const auto& [child, wrong] : round.wrong) {
+    emit::Spelling& spelling = spellings[child];
+    for (const program::CallId call : wrong.aten) added.calls += spelling.aten.insert(call).second ? 1 : 0;
+    for (const program::ValueId id : wrong.literal)
+      added.values += spelling.literal.insert(id).second ? 1 : 0;
   }
   return added;
 }
 
 plan::LogEntry RungEntry(const Component& component, const std::vector<std::string>& sentences,
-                         size_t calls) {
-  return {component.step_name, "difficulty", absl::StrCat(calls, " calls written as exact ATen operators"),
+                         const Respelled& respelled) {
+  return {component.step_name, "difficulty", absl::StrCat("written ", respelled.Text()),
           absl::StrCat("captured again, the readable spelling did not say what was recorded: ",
                        absl::StrJoin(sentences, "; ")),
-          "these calls are spelled torch.ops.aten, with every argument as recorded"};
+          "the calls are spelled torch.ops.aten, with every argument as recorded; the buffers hold what the "
+          "original's hold"};
 }
 
 }  // namespace
@@ -149,7 +173,7 @@ Ending Decompose(TaskRun& run) {
   absl::StatusOr<emit::Spelling> own = run.ReadSpelling(component);
   if (!own.ok()) return FromStatus(own.status());
   emit::Spellings spellings;
-  if (!own->aten.empty()) spellings[*id] = *std::move(own);
+  if (!own->empty()) spellings[*id] = *std::move(own);
   std::vector<plan::LogEntry> log;
   Ending failure;
   while (true) {
@@ -157,13 +181,13 @@ Ending Decompose(TaskRun& run) {
     if (!emission.ok()) return FromStatus(emission.status());
     const Round round = CompareChildren(run, *plan, component);
     if (round.failure) return round.failure;
-    const size_t respelled = TakeNextRung(round, spellings);
-    if (round.sentences.empty() || respelled == 0) {
+    const Respelled respelled = TakeNextRung(round, spellings);
+    if (round.sentences.empty() || respelled.Text().empty()) {
       if (!round.sentences.empty()) failure = round.as_gate;
       log.insert(log.begin(), emission->log.begin(), emission->log.end());
       break;
     }
-    run.Progress(absl::StrCat(component.stem, ": ", respelled, " calls are written again as ATen operators"));
+    run.Progress(absl::StrCat(component.stem, ": written again, ", respelled.Text()));
     log.push_back(RungEntry(component, round.sentences, respelled));
   }
   if (absl::Status s = WriteSpellings(run, *plan, component, spellings); !s.ok()) return FromStatus(s);

@@ -117,11 +117,16 @@ absl::StatusOr<emit::Spelling> TaskRun::ReadSpelling(const plan::Component& comp
   if (!files_.Has(path)) return spelling;
   absl::StatusOr<nlohmann::ordered_json> json = files_.ReadJson(path);
   if (!json.ok()) return json.status();
-  const auto calls = json->find("aten");
-  if (calls == json->end() || !calls->is_array()) return absl::DataLossError(path + " names no calls");
-  for (const nlohmann::ordered_json& call : *calls) {
-    if (!call.is_number_integer()) return absl::DataLossError(path + " names a call that is no number");
-    spelling.aten.insert(call.get<program::CallId>());
+  for (const auto& [name, ids] :
+       {std::pair{"aten", &spelling.aten}, std::pair{"literal", &spelling.literal}}) {
+    const auto listed = json->find(name);
+    if (listed == json->end() || !listed->is_array())
+      return absl::DataLossError(absl::StrCat(path, " has no list '", name, "'"));
+    for (const nlohmann::ordered_json& id : *listed) {
+      if (!id.is_number_integer())
+        return absl::DataLossError(absl::StrCat(path, ": '", name, "' lists what is no number"));
+      ids->insert(id.get<int32_t>());
+    }
   }
   return spelling;
 }
