@@ -61,12 +61,20 @@ class GoodSteps(Step):
                   "    data = bytearray(zlib.decompress(base64.b64decode(text)))\n"
                   "    return torch.frombuffer(data, dtype=dtype).reshape(shape)\n\n\nclass RefactoredModel")
         for setup, value in (("", f'_unpack("{packed}", torch.float32, (8,))'),
-                             ("steps = torch.arange(8.0)\n        one = steps.cos()[0]\n        ", "steps + one")):
+                             ("steps = torch.arange(8.0)\n        one = steps.cos()[0]\n        ", "steps + one"),
+                             ("table = torch.zeros(8)\n        table[:] = torch.arange(8.0)\n        "
+                              "table[::2].add_(torch.ones(4))\n        table[1::2] += torch.ones(4)\n        ",
+                              "table")):
             with self.subTest(value):
                 buffer = ('self.register_buffer("scale", torch.arange(8.0) + 1)',
                           f'{setup}self.register_buffer("scale", {value})')
                 verdict = self.verdict(refactored=self.refactored(helper, buffer))
                 self.assertEqual(verdict["status"], "PASS", verdict["anticheat"])
+
+    def test_arithmetic_in_place_is_plumbing(self):
+        verdict = self.verdict(refactored=self.refactored(
+            ("        y = self.down(y) * self.scale + x", "        y = self.down(y)\n        y.mul_(self.scale).add_(x)")))
+        self.assertEqual(verdict["status"], "PASS", verdict)
 
     def test_tolerance_allows_what_the_page_says_and_says_so(self):
         nearly = LINEAR.replace("self.linear(x)", "self.linear(x) * (1 + 2e-7)")
@@ -189,6 +197,13 @@ class BadSteps(Step):
             with self.subTest(change):
                 verdict = self.verdict(refactored=self.refactored(change))
                 self.assertEqual(verdict["numerical_comparison"]["status"], "FAIL")
+
+    def test_another_class_of_the_output_fails(self):
+        record = ("class RefactoredModel", "class Other(dict):\n    pass\n\n\nclass RefactoredModel")
+        verdict = self.verdict(refactored=self.refactored(record, ("return {", "return Other() | {")))
+        self.assertEqual(verdict["numerical_comparison"]["status"], "PASS", "a plain dict")
+        verdict = self.verdict(refactored=self.refactored(record, ("return {", "return Other({"), ("}\n", "})\n")))
+        self.assertEqual(verdict["numerical_comparison"]["status"], "FAIL")
 
     def test_inputs_changed_in_place_must_be_changed_on_both_sides(self):
         verdict = self.verdict(refactored=self.refactored(("        return {", "        x += 1\n        return {")))

@@ -42,14 +42,14 @@ TEST(Decompose, TheExampleComesBackProvedBitForBit) {
 }
 
 // One service for all cases: each must leave it unharmed for the next.
-class RejectTest : public ::testing::Test {
+class EngineTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { service_ = new Service(Program("strata-engine")); }
   static void TearDownTestSuite() { delete std::exchange(service_, nullptr); }
 
   static Service* service_;
 };
-Service* RejectTest::service_ = nullptr;
+Service* EngineTest::service_ = nullptr;
 
 struct Case {
   std::vector<std::string> expected, options;
@@ -66,7 +66,7 @@ Case ReadCase(const std::string& path) {
   return result;
 }
 
-TEST_F(RejectTest, EveryBadSubmissionEndsWithTwoAndSaysWhatIsWrong) {
+TEST_F(EngineTest, EveryBadSubmissionEndsWithTwoAndSaysWhatIsWrong) {
   std::vector<std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(Source("tests/corpus/reject"))) {
     if (entry.path().extension() == ".py") files.push_back(entry.path());
@@ -90,7 +90,25 @@ TEST_F(RejectTest, EveryBadSubmissionEndsWithTwoAndSaysWhatIsWrong) {
   EXPECT_EQ(next.code, 0) << next.out << next.err;
 }
 
-TEST_F(RejectTest, AfterTheServersDeathTheRealJobFinishesToo) {
+// What models do that is easily lost on the way; the bundle's own scripts must agree.
+TEST_F(EngineTest, WhatIsHonestIsProvedAndItsOwnScriptsAgree) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(Source("tests/corpus/accept"))) {
+    if (entry.path().extension() == ".py") files.push_back(entry.path());
+  }
+  ASSERT_GE(files.size(), 3u);
+  for (const std::string& file : files) {
+    const std::string out = service_->Path(Stem(file));
+    const CliResult result = service_->Cli({"decompose", file, "-o", out}, seconds(180));
+    EXPECT_EQ(result.code, 0) << file << "\n" << result.out << result.err;
+    EXPECT_THAT(result.out, HasSubstr("max_diff 0, coverage 100 %")) << file;
+    const CliResult again =
+        RunProgram({TEST_PYTHON, out + "/scripts/run_step_pipeline.py", out}, seconds(180));
+    EXPECT_EQ(again.code, 0) << file << "\n" << again.out << again.err;
+  }
+}
+
+TEST_F(EngineTest, AfterTheServersDeathTheRealJobFinishesToo) {
   Background decompose(
       service_->CliArgv({"decompose", Source("examples/mlp.py"), "-o", service_->Path("killed")}));
   ASSERT_TRUE(decompose.AwaitOutput("done  prepare", seconds(120)));
@@ -102,7 +120,7 @@ TEST_F(RejectTest, AfterTheServersDeathTheRealJobFinishesToo) {
     EXPECT_EQ(service_->Cli({question}).code, 0) << question;
 }
 
-TEST_F(RejectTest, APythonClientFindsItsWayByReflection) {
+TEST_F(EngineTest, APythonClientFindsItsWayByReflection) {
   if (RunProgram({TEST_PYTHON, "-c", "import grpc, grpc_reflection"}, seconds(60)).code != 0) {
     GTEST_SKIP() << TEST_PYTHON << " has no grpcio and grpcio-reflection";
   }

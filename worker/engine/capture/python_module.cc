@@ -1,6 +1,6 @@
 // The builtin module `_strata_capture`: Recorder as Python sees it. Trees come as nested tuples:
-//   ("tensor", t) | ("none",) | ("tuple"|"list", items, class) | ("dict"|"dataclass", keys, items, class)
-//   | ("literal", text) | ("opaque", class)
+//   ("tensor", t) | ("none",) | ("tuple"|"list", items, class) | ("dict"|"dataclass"|"namedtuple", keys,
+//   items, class) | ("literal", text) | ("opaque", class)
 #include <map>
 #include <set>
 
@@ -20,10 +20,15 @@ using program::Tree;
 
 Tree ToTree(Recorder& recorder, const py::tuple& node, bool is_output) {
   static const std::map<std::string, Tree::Kind> kKinds = {
-      {"tensor", Tree::Kind::kTensor},   {"none", Tree::Kind::kNone},
-      {"tuple", Tree::Kind::kTuple},     {"list", Tree::Kind::kList},
-      {"dict", Tree::Kind::kDict},       {"dataclass", Tree::Kind::kDataclass},
-      {"literal", Tree::Kind::kLiteral}, {"opaque", Tree::Kind::kOpaque},
+      {"tensor", Tree::Kind::kTensor},
+      {"none", Tree::Kind::kNone},
+      {"tuple", Tree::Kind::kTuple},
+      {"list", Tree::Kind::kList},
+      {"dict", Tree::Kind::kDict},
+      {"dataclass", Tree::Kind::kDataclass},
+      {"namedtuple", Tree::Kind::kNamedTuple},
+      {"literal", Tree::Kind::kLiteral},
+      {"opaque", Tree::Kind::kOpaque},
   };
   Tree tree;
   tree.kind = kKinds.at(node[0].cast<std::string>());
@@ -41,6 +46,7 @@ Tree ToTree(Recorder& recorder, const py::tuple& node, bool is_output) {
       break;
     case Tree::Kind::kDict:
     case Tree::Kind::kDataclass:
+    case Tree::Kind::kNamedTuple:
       tree.keys = node[next++].cast<std::vector<std::string>>();
       [[fallthrough]];
     default:

@@ -41,7 +41,7 @@ def describe(value, depth=0):
     if isinstance(value, dict):
         return _keyed("dict", [(repr(key), item) for key, item in value.items()], value, depth)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return _keyed("dataclass", list(zip(value._fields, value)), value, depth)
+        return _keyed("namedtuple", list(zip(value._fields, value)), value, depth)
     if isinstance(value, (tuple, list)):
         kind = "tuple" if isinstance(value, tuple) else "list"
         return (kind, [describe(item, depth + 1) for item in value], _class_name(value))

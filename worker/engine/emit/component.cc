@@ -12,6 +12,7 @@
 #include "worker/engine/emit/constants.h"
 #include "worker/engine/emit/emit.h"
 #include "worker/engine/emit/inputs.h"
+#include "worker/engine/emit/output_tree.h"
 #include "worker/engine/emit/self_test.h"
 
 namespace strata::emit {
@@ -85,7 +86,7 @@ std::string ModelText(const Plan& plan, const Component& component, const std::s
   }
   if (!Defines(source, "def get_expected_output_shape(")) {
     std::vector<std::string> shapes;
-    for (const program::ValueId id : component.workloads.at(0).outputs) {
+    for (const program::ValueId id : SpellOutput(plan.program.invocations.at(0).output).values) {
       shapes.push_back(PythonTuple(plan.program.value(id).type.sizes));
     }
     Append(lines, {"", "def get_expected_output_shape():",

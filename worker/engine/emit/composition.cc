@@ -9,6 +9,7 @@
 #include "worker/engine/emit/constants.h"
 #include "worker/engine/emit/emit.h"
 #include "worker/engine/emit/forward_writer.h"
+#include "worker/engine/emit/output_tree.h"
 #include "worker/engine/emit/refactored_class.h"
 
 namespace strata::emit {
@@ -141,8 +142,9 @@ absl::StatusOr<std::string> CompositionText(const Plan& plan, const Spellings& s
     math = math || absl::StrContains(absl::StrJoin(text.forward, "\n"), "math.") ||
            absl::StrContains(absl::StrJoin(text.init, "\n"), "math.");
   }
+  const OutputText output = SpellOutput(plan.program.invocations.at(0).output);
   Lines lines = CompositionHeader(model.stem, lone ? "source" : plan::LevelFolder(model.level), module,
-                                  composition->packed, math);
+                                  composition->packed, math, output.imports);
   for (const plan::ComponentId id : composition->kernels) {
     lines.push_back(absl::StrCat("from ", plan.components.at(static_cast<size_t>(id)).stem,
                                  " import Model as ", composition->all.names.at(id)));
@@ -152,6 +154,7 @@ absl::StatusOr<std::string> CompositionText(const Plan& plan, const Spellings& s
     Append(lines, UnpackHelper());
     Append(lines, {"", ""});
   }
+  Append(lines, output.classes);
   for (const ClassText& text : composition->classes) {
     Append(lines, ClassLines(text, /*defaults=*/true, {}));
     Append(lines, {"", ""});

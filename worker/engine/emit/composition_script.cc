@@ -108,7 +108,7 @@ Lines Split(const char* text) {
 }  // namespace
 
 Lines CompositionHeader(const std::string& model, const std::string& folder, const std::string& module,
-                        bool packed, bool math) {
+                        bool packed, bool math, const std::set<std::string>& imports) {
   Lines lines = {
       "\"\"\"",
       absl::StrCat("Composes ", model, " of its kernels alone and compares it with the submitted model."),
@@ -122,6 +122,7 @@ Lines CompositionHeader(const std::string& model, const std::string& folder, con
   if (math) lines.push_back("import math");
   lines.push_back("import sys");
   if (packed) lines.push_back("import zlib");
+  Append(lines, Lines(imports.begin(), imports.end()));
   Append(lines,
          {"from pathlib import Path",
           "",

@@ -14,6 +14,7 @@
 #include "worker/engine/emit/forward_writer.h"
 #include "worker/engine/emit/input_names.h"
 #include "worker/engine/emit/instance_map.h"
+#include "worker/engine/emit/output_tree.h"
 #include "worker/engine/emit/slice.h"
 
 namespace strata::emit {
@@ -396,36 +397,6 @@ std::string ShapedClass(const Plan& plan, plan::ComponentId id) {
   return ToCamelCase(absl::StrJoin(parts, "_"));
 }
 
-std::string OutputPattern(const Tree& tree, std::vector<ValueId>& values, bool top) {
-  std::vector<std::string> items;
-  switch (tree.kind) {
-    case Tree::Kind::kTensor:
-      values.push_back(tree.value);
-      return absl::StrCat("$", values.size() - 1);
-    case Tree::Kind::kNone:
-      return "None";
-    case Tree::Kind::kLiteral:
-      return tree.text;
-    case Tree::Kind::kTuple:
-    case Tree::Kind::kList:
-      for (const Tree& item : tree.items) items.push_back(OutputPattern(item, values, false));
-      if (tree.kind == Tree::Kind::kList) return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
-      if (items.size() == 1) return absl::StrCat("(", items[0], ",)");
-      return top && !items.empty() ? absl::StrJoin(items, ", ")
-                                   : absl::StrCat("(", absl::StrJoin(items, ", "), ")");
-    case Tree::Kind::kDict:
-    case Tree::Kind::kDataclass:
-      for (size_t i = 0; i < tree.items.size(); ++i) {
-        const std::string key = tree.kind == Tree::Kind::kDict ? tree.keys[i] : PythonString(tree.keys[i]);
-        items.push_back(absl::StrCat(key, ": ", OutputPattern(tree.items[i], values, false)));
-      }
-      return absl::StrCat("{", absl::StrJoin(items, ", "), "}");
-    case Tree::Kind::kOpaque:
-      return "None";
-  }
-  return "None";
-}
-
 // Tensors inside a container argument are said by their path: states[0].
 void NameNested(const Tree& tree, const program::Program& program, Function& function) {
   if (tree.kind == Tree::Kind::kTensor && !program.value(tree.value).paths.empty()) {
@@ -503,7 +474,9 @@ void DescribeModelInterface(const program::Program& program, Function& function)
   }
   if (!rest.empty()) function.parameters.emplace_back(rest, kNoId);
   for (const auto& [name, tree] : call.kwargs) add(name, tree);
-  function.return_pattern = OutputPattern(call.output, function.returns, true);
+  OutputText output = SpellOutput(call.output);
+  function.returns = std::move(output.values);
+  function.return_pattern = std::move(output.pattern);
 }
 
 }  // namespace strata::emit

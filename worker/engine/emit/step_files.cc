@@ -10,6 +10,7 @@
 #include "worker/engine/emit/emit.h"
 #include "worker/engine/emit/input_names.h"
 #include "worker/engine/emit/inputs.h"
+#include "worker/engine/emit/output_tree.h"
 #include "worker/engine/emit/refactored_class.h"
 
 namespace strata::emit {
@@ -56,6 +57,9 @@ std::string RefactoredText(const Plan& plan, const Component& parent, const Chil
   }
   lines.push_back("import sys");
   if (refactored.packed) Append(lines, {"import zlib"});
+  OutputText output;
+  if (parent.id == 0) output = SpellOutput(plan.program.invocations.at(0).output);
+  Append(lines, Lines(output.imports.begin(), output.imports.end()));
   Append(lines, {"from pathlib import Path", "", "import torch", "import torch.nn as nn", "",
                  "sys.path.insert(0, str(Path(__file__).resolve().parent))", ""});
   for (const plan::ComponentId id : parent.children) {
@@ -67,6 +71,7 @@ std::string RefactoredText(const Plan& plan, const Component& parent, const Chil
     Append(lines, UnpackHelper());
     Append(lines, {"", ""});
   }
+  Append(lines, output.classes);
   Append(lines, ClassLines(refactored.text, /*defaults=*/true, {}));
   Append(lines, {"", ""});
   const std::vector<std::string> names =

@@ -86,7 +86,8 @@ class Checker {
   void CheckTree(const Tree& t, size_t i) {
     if (t.kind == Tree::Kind::kTensor)
       Require(In(t.value, p_.values.size()), "invocation", i, "tensor", t.value);
-    const bool keyed = t.kind == Tree::Kind::kDict || t.kind == Tree::Kind::kDataclass;
+    const bool keyed =
+        t.kind == Tree::Kind::kDict || t.kind == Tree::Kind::kDataclass || t.kind == Tree::Kind::kNamedTuple;
     if (keyed)
       Require(t.keys.size() == t.items.size(), "invocation", i, "keys", static_cast<int64_t>(t.keys.size()));
     for (const Tree& item : t.items) CheckTree(item, i);

@@ -131,6 +131,7 @@ class Printer {
       case Tree::Kind::kDict:
         return absl::StrCat("{", body, "}");
       case Tree::Kind::kDataclass:
+      case Tree::Kind::kNamedTuple:
         return absl::StrCat(t.text, "{", body, "}");
       case Tree::Kind::kLiteral:
         return t.text;

@@ -193,11 +193,21 @@ struct Call {
 
 // The arguments or the result of a forward, as the tree they are.
 struct Tree {
-  enum class Kind : uint8_t { kTensor, kNone, kTuple, kList, kDict, kDataclass, kLiteral, kOpaque };
+  enum class Kind : uint8_t {
+    kTensor,
+    kNone,
+    kTuple,
+    kList,
+    kDict,
+    kDataclass,
+    kNamedTuple,
+    kLiteral,
+    kOpaque
+  };
   Kind kind = Kind::kNone;
   ValueId value = kNoId;          // kTensor
-  std::string text;               // kLiteral: Python literal; kDataclass, kOpaque: qualified class name
-  std::vector<std::string> keys;  // kDict, kDataclass: parallel to items (dict keys as Python literals)
+  std::string text;               // kLiteral: Python literal; containers and kOpaque: qualified class name
+  std::vector<std::string> keys;  // kDict, kDataclass, kNamedTuple: parallel to items (dict keys as literals)
   std::vector<Tree> items;
 };
 

@@ -45,7 +45,8 @@ bool IsCompute(const std::string& name) {
                                                    "finfo",
                                                    "iinfo",
                                                    "result_type",
-                                                   "get_default_dtype"};
+                                                   "get_default_dtype",
+                                                   "return_types"};
   const std::string op = OperatorOf(name);
   return !kUndecided.contains(op) && program::ClassifyName(op) == program::OpClass::kCompute;
 }

@@ -356,7 +356,9 @@ def outermost_children(model, children_dir):
 
 
 def leaves(value, path="output"):
-    """(path, leaf) for every leaf of a result, containers themselves named in the path."""
+    """(path, leaf) for every leaf of a result; containers and classes of containers are named in the path."""
+    if isinstance(value, (dict, list, tuple)) and type(value) not in (dict, list, tuple) or dataclasses.is_dataclass(value):
+        path = f"{path}:{type(value).__name__}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):

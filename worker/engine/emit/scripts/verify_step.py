@@ -37,7 +37,8 @@ SELF_TEST_LINE = "# ---- component self-test ----"  # only the submitted model's
 
 # The same as Python spells them, for the source scan.
 TORCH_FUNCTIONS = ARITHMETIC | PLUMBING | {"repeat_interleave", "tensor", "as_tensor", "device", "Size", "no_grad"}
-TENSOR_METHODS = (TORCH_FUNCTIONS - {"tensor", "no_grad"}) | frozenset("""
+IN_PLACE = frozenset(f"{name}_" for name in ARITHMETIC | PLUMBING)
+TENSOR_METHODS = IN_PLACE | (TORCH_FUNCTIONS - {"tensor", "no_grad"}) | frozenset("""
     size dim numel stride element_size is_contiguous bool byte char short int long half float double bfloat16
     cpu cuda type item tolist T mT append extend insert items keys values get pop copy index join format
     is_floating_point get_device expand_as data_ptr is_complex update split_with_sizes
@@ -135,11 +136,21 @@ def resolve(parts, torch_names):
 def buffer_formulas(method):
     """The nodes of an __init__ that compute what its register_buffer calls are given."""
     found = {inner for node in ast.walk(method) if is_method_call(node, "register_buffer") for inner in ast.walk(node)}
-    assignments = [node for node in ast.walk(method) if isinstance(node, ast.Assign)]
-    for node in reversed(assignments):
-        if names_in(flat_targets(node.targets)) & names_in(found):
+    for node in reversed([node for node in ast.walk(method) if isinstance(node, (ast.Assign, ast.AugAssign, ast.Expr))]):
+        if isinstance(node, ast.Assign):
+            changed = flat_targets(node.targets)
+        else:
+            changed = [node.target if isinstance(node, ast.AugAssign) else node.value]
+        if {base_name(target) for target in changed} & names_in(found):
             found |= set(ast.walk(node))
     return found
+
+
+def base_name(node):
+    """The variable in table[0] or table[:, 0].mul_(2); "" where there is none, or it is self."""
+    while isinstance(node, (ast.Subscript, ast.Attribute, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) and node.id != "self" else ""
 
 
 def scan_init(path, method, torch_names, buffers):
@@ -157,6 +168,8 @@ def scan_init(path, method, torch_names, buffers):
         elif isinstance(node, ast.Assign):
             for target in flat_targets(node.targets):
                 parts = dotted(target)
+                if node in buffers and base_name(target):
+                    continue  # an element of a table that is being made
                 deep = isinstance(target, ast.Subscript) or (isinstance(target, ast.Attribute) and len(parts) != 2)
                 if deep and not isinstance(node.value, (ast.Attribute, ast.Subscript)):
                     found.append(violation(path, node, "__init__ changes a child; only a tie of two weights may do so"))
@@ -209,6 +222,8 @@ def judge_call(node, torch_names, children, local):
     if name[:3] == ["torch", "ops", "aten"]:
         operator = name[3] if len(name) > 3 else ""
         return "" if operator in ARITHMETIC | PLUMBING else f"calls {'.'.join(name)}; it must happen in a child"
+    if name[:2] == ["torch", "return_types"]:
+        return ""  # a container
     if name[:1] == ["torch"]:
         plain = len(name) == 2 and name[1] in TORCH_FUNCTIONS
         return "" if plain else f"calls {'.'.join(name)}; it must happen in a child"
