@@ -127,7 +127,11 @@ void ReplaceVerdict(Database& db, const std::string& job, const v1::StepResult& 
 
 void ReplaceCoverage(Database& db, const std::string& job, const v1::Coverage& c) {
   ClearStep(db, job, c.step(), {"coverage", "coverage_operators", "coverage_kernels", "coverage_plumbing"});
-  db.Run("UPDATE steps SET coverage_pct=? WHERE job=? AND name=?", {c.coverage_pct(), job, c.step()});
+  // A step whose numbers agree has passed only if its children execute all of its operators.
+  db.Run(
+      "UPDATE steps SET coverage_pct=?, status=CASE WHEN status='PASS' AND ?<>'FULL_COVERAGE' THEN 'FAIL' "
+      "ELSE status END WHERE job=? AND name=?",
+      {c.coverage_pct(), c.status(), job, c.step()});
   db.Run(
       "INSERT INTO coverage(job, step, status, total_original_ops, total_decomposed_ops, covered_op_count,"
       " coverage_pct, missing_json, extra_json) VALUES (?,?,?,?,?,?,?,?,?)",

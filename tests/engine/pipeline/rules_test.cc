@@ -174,6 +174,7 @@ TEST_F(SummaryTest, PartialCoverageOfAStepFails) {
   Put("steps/step_1/coverage_report.json",
       R"({"status": "PARTIAL_COVERAGE", "coverage": {"coverage_pct": 90.0}})");
   EXPECT_FALSE(Summary().pass);
+  EXPECT_EQ(Summary().steps["steps"][0]["verification_status"], "FAIL");
 }
 
 plan::Plan OneNode(program::Program program) {

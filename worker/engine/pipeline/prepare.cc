@@ -95,6 +95,7 @@ Ending Prepare(TaskRun& run) {
   absl::StatusOr<plan::Plan> plan = plan::MakePlan(std::move(captured.program));
   if (!plan.ok()) return FromStatus(plan.status());
   run.Progress(Summary(*plan));
+  for (const std::string& note : plan->program.notes) run.Progress("note: " + note);
   if (absl::Status s = WriteAll(run, *plan, *source); !s.ok()) return FromStatus(s);
 
   std::vector<plan::LogEntry> log = plan->log;

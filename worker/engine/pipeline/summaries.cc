@@ -45,9 +45,10 @@ ordered_json StepSummary(const Workspace& files, const ordered_json& components,
     ordered_json entry = StepEntry(files, step);
     const bool covered = entry["coverage_status"] == "FULL_COVERAGE";
     tally.total++;
+    if (entry["verification_status"] == "PASS" && !covered) entry["verification_status"] = "FAIL";
     if (entry["verification_status"] == "SKIPPED") {
       tally.skipped++;
-    } else if (entry["verification_status"] == "PASS" && covered) {
+    } else if (entry["verification_status"] == "PASS") {
       tally.passed++;
     } else {
       tally.failed++;

@@ -247,5 +247,26 @@ TEST_F(Results, GateFailureDeliversWhatIsProved) {
   EXPECT_EQ(steps.steps(1).verify(), v1::TASK_STATE_GATE_FAILED);
 }
 
+TEST_F(Results, AStepWhoseOperatorsAreNotAllCoveredHasFailedThoughItsNumbersAgree) {
+  FakeWorker worker(server_, "w1", [](const v1::Lease& lease) {
+    FakeWorker::Work work{.files = OutputsOf(lease)};
+    if (lease.task_id() != "verify/linear_relu") return work;
+    for (auto& [path, content] : work.files) {
+      if (const size_t at = content.find("FULL_COVERAGE"); at != std::string::npos)
+        content.replace(at, 13, "PARTIAL_COVERAGE");
+    }
+    work.status = v1::RESULT_STATUS_GATE_FAILED;
+    work.failure.set_kind(v1::FAILURE_KIND_GATE);
+    work.failure.set_message("coverage: missing [sum]");
+    return work;
+  });
+  const auto job = server_.WaitForEnd(server_.Submit("r1").id());
+  EXPECT_EQ(job.state(), v1::STATE_FAILED);
+  v1::ListStepsResponse steps;
+  ASSERT_TRUE(Call(&v1::Strata::Stub::ListSteps, Of<v1::ListStepsRequest>(job.id()), &steps).ok());
+  EXPECT_EQ(steps.steps(0).status(), "PASS");
+  EXPECT_EQ(steps.steps(1).status(), "FAIL");
+}
+
 }  // namespace
 }  // namespace strata::testing
