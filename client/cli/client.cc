@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -99,11 +100,13 @@ absl::Status Client::Upload(const std::string& digest, const std::string& conten
   auto writer = stub_->UploadChunks(&context, &upload);
   v1::UploadChunk chunk;
   chunk.set_digest(digest);
-  for (size_t at = known->committed_bytes(); at < content.size(); at += kPieceBytes) {
+  // One message even where all bytes are there: it makes the server check the digest.
+  size_t at = std::min<size_t>(known->committed_bytes(), content.size());
+  do {
     chunk.set_offset(at);
     chunk.set_data(content.substr(at, kPieceBytes));
-    if (!writer->Write(chunk)) break;
-  }
+    at += kPieceBytes;
+  } while (writer->Write(chunk) && at < content.size());
   writer->WritesDone();
   absl::Status status = FromGrpc(writer->Finish());
   if (status.ok() && !upload.complete())

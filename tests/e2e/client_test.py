@@ -59,7 +59,7 @@ def upload(api, content):
         offset = known.committed_bytes
         chunks = [
             api.make("UploadChunk", digest=digest, offset=at, data=content[at : at + 65536])
-            for at in range(offset, len(content), 65536)
+            for at in range(offset, max(len(content), offset + 1), 65536)
         ]
         assert api.call("UploadChunks", iter(chunks)).complete
     return digest

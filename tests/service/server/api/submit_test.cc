@@ -40,6 +40,19 @@ TEST_F(Submit, UploadResumesWhereItStopped) {
   EXPECT_TRUE(upload.complete());
 }
 
+TEST_F(Submit, AFileWhoseBytesAreAllThereIsCompletedByAMessageWithoutData) {
+  const std::string content = "class Model: pass", digest = Sha256Hex(content);
+  v1::Upload upload;
+  ASSERT_TRUE(StartUpload(digest, content.size(), &upload).ok());
+  // The server died between the last byte and the check of the digest.
+  std::ofstream(server_.folder() + "/data/uploads/" + digest) << content;
+  ASSERT_TRUE(StartUpload(digest, content.size(), &upload).ok());
+  EXPECT_EQ(upload.committed_bytes(), content.size());
+  EXPECT_FALSE(upload.complete());
+  ASSERT_TRUE(SendChunk(digest, content.size(), "", &upload).ok());
+  EXPECT_TRUE(upload.complete());
+}
+
 TEST_F(Submit, UploadOverTheLimitIsRefusedBeforeAByteIsSent) {
   v1::Upload upload;
   const grpc::Status status = StartUpload(std::string(64, 'a'), 600u << 20, &upload);
