@@ -101,7 +101,12 @@ class UploadReactor : public grpc::ServerReadReactor<v1::UploadChunk> {
   }
 
   void FinishPartial() {
-    if (file_ == nullptr) return End(BadField("NO_CHUNK", "digest", "the stream ended without a message"));
+    if (file_ == nullptr) {
+      return End(
+          BadField("NO_CHUNK", "digest",
+                   "the stream ended without a message; where all bytes are committed, one without data "
+                   "completes the file"));
+    }
     const absl::Status status = file_->Flush();
     FillReply(false);
     End(status);

@@ -110,9 +110,6 @@ void Coordinator::StartUpload(v1::StartUploadRequest request, Done<v1::Upload> d
           return BadField("SIZE_DIFFERS", "size_bytes",
                           absl::StrCat("the file with this digest was announced with ", known, " bytes"));
         }
-        // All bytes, and yet not stored: the last step failed. They are few; the client sends them again.
-        if (!stored && blobs_->UploadedBytes(request.digest()) >= request.size_bytes())
-          blobs_->DropUpload(request.digest());
         if (stored) db.Run("UPDATE blobs SET stored_us=? WHERE digest=?", {turn.now, request.digest()});
         upload.set_complete(stored.has_value());
         upload.set_committed_bytes(stored ? *stored : blobs_->UploadedBytes(request.digest()));

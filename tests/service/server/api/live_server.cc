@@ -59,7 +59,8 @@ std::string LiveServer::Upload(const std::string& content) {
   auto writer = strata().UploadChunks(&stream_context, &upload);
   v1::UploadChunk chunk;
   chunk.set_digest(start.digest());
-  chunk.set_data(content);
+  chunk.set_offset(upload.committed_bytes());
+  chunk.set_data(content.substr(upload.committed_bytes()));
   writer->Write(chunk);
   writer->WritesDone();
   const grpc::Status sent = writer->Finish();
