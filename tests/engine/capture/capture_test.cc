@@ -291,6 +291,31 @@ def get_input_kwargs(): return {"mask": torch.ones(2, dtype=torch.bool)}
   EXPECT_THAT(inner.parameter_names, ElementsAre("x", "*rest", "scale", "mask"));
 }
 
+TEST(Capture, ADefaultIsOneHoweverItsNumberIsSpelled) {
+  const Program p = Capture(R"py(
+class Model(nn.Module):
+    def forward(self, x): return F.elu(x), F.elu(x, alpha=0.5)
+def get_inputs(): return [torch.randn(3)]
+)py");
+  ASSERT_EQ(p.calls.size(), 2u);
+  EXPECT_TRUE(p.calls[0].args[1].is_default);  // the schema says 1, F.elu passes 1.0
+  EXPECT_FALSE(p.calls[1].args[1].is_default);
+}
+
+TEST(Capture, ANamedTupleIsNoDataclass) {
+  const Program p = Capture(R"py(
+import collections
+Pair = collections.namedtuple("Pair", ["first", "second"])
+class Model(nn.Module):
+    def forward(self, x): return Pair(x + 1, None)
+def get_inputs(): return [torch.randn(3)]
+)py");
+  const Tree& output = p.invocations[0].output;
+  EXPECT_EQ(output.kind, Tree::Kind::kNamedTuple);
+  EXPECT_EQ(output.text, "model.Pair");
+  EXPECT_THAT(output.keys, ElementsAre("first", "second"));
+}
+
 TEST(Capture, AConstantMadeInForwardIsTakenWhenItIsFirstRead) {
   const Program p = Capture(R"py(
 import numpy

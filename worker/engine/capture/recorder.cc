@@ -43,6 +43,16 @@ bool IsOnWrappedTensors(const at::RecordFunction& fn) {
   return wrapped;
 }
 
+// elu's schema says alpha=1 and F.elu passes 1.0.
+bool SameSetting(const Argument& a, const Argument& b) {
+  const auto number = [](const Argument& x) -> std::optional<double> {
+    if (x.kind == Argument::Kind::kInt) return static_cast<double>(x.integer);
+    if (x.kind == Argument::Kind::kDouble) return x.real;
+    return std::nullopt;
+  };
+  return a == b || (number(a) && number(a) == number(b));
+}
+
 int64_t VersionOf(const at::Tensor& tensor) {
   return tensor.is_inference() ? 0 : static_cast<int64_t>(tensor._version());
 }
@@ -162,7 +172,8 @@ void Recorder::Begin(const at::RecordFunction& fn, const c10::OperatorName& name
     named.kwarg_only = argument.kwarg_only();
     named.value = ToArgument(inputs[i], *argument.real_type(), read);
     if (argument.default_value()) {
-      named.is_default = ToArgument(*argument.default_value(), *argument.real_type(), read) == named.value;
+      named.is_default =
+          SameSetting(ToArgument(*argument.default_value(), *argument.real_type(), read), named.value);
     }
     call.args.push_back(std::move(named));
   }
