@@ -167,6 +167,12 @@ class BadSteps(Step):
                                    "        self.up.linear.weight = nn.Parameter(torch.ones(8, 8))"))
         self.assertViolation(self.verdict(refactored=changed), "source", "changes a child")
 
+    def test_a_child_whose_weight_is_changed_beside_a_buffer_is_found(self):
+        buffer = ('self.register_buffer("scale", torch.arange(8.0) + 1)',
+                  'child = self.down\n        child.linear.bias.data[0] = torch.zeros(())\n'
+                  '        self.register_buffer("scale", torch.arange(8.0) + 1 + 0 * child.linear.bias.data)')
+        self.assertViolation(self.verdict(refactored=self.refactored(buffer)), "source", "changes a child")
+
     def test_a_child_that_reads_files_is_found(self):
         verdict = self.verdict(relu="import os\n" + RELU)
         self.assertViolation(verdict, "source", "imports os")

@@ -50,7 +50,7 @@ class Composer {
     if (!done_.insert(id).second) return absl::OkStatus();
     const Component& component = plan_.components.at(static_cast<size_t>(id));
     if (component.level == plan::Level::kKernel) {
-      absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan_, id, SpellingOf(id));
+      absl::StatusOr<std::vector<StateEntry>> state = StateOf(plan_, id, SpellingOf(spellings_, id));
       if (!state.ok()) return state.status();
       out_.all.states[id] = *std::move(state);
       out_.kernels.push_back(id);
@@ -61,7 +61,7 @@ class Composer {
       if (!added.ok()) return added;
     }
     absl::StatusOr<RefactoredClass> made =
-        BuildRefactored(plan_, id, out_.all, SpellingOf(id), out_.all.names.at(id), id == 0);
+        BuildRefactored(plan_, id, out_.all, SpellingOf(spellings_, id), out_.all.names.at(id), id == 0);
     if (!made.ok()) return made.status();
     out_.all.states[id] = made->text.state;
     out_.packed |= made->packed;
@@ -71,7 +71,8 @@ class Composer {
 
   // A model that is one kernel: the submission against the kernel as it is spelled.
   absl::Status AddLoneKernel() {
-    absl::StatusOr<ComponentClasses> kernel = BuildClasses(plan_, plan_.nodes.at(0), SpellingOf(0));
+    absl::StatusOr<ComponentClasses> kernel =
+        BuildClasses(plan_, plan_.nodes.at(0), SpellingOf(spellings_, 0));
     if (!kernel.ok()) return kernel.status();
     out_.kernels.push_back(0);
     out_.all.names[0] = "Kernel";
@@ -95,11 +96,6 @@ class Composer {
       text.state.push_back({"kernel." + entry.key, entry.value});
     out_.classes.push_back(std::move(text));
     return absl::OkStatus();
-  }
-
-  Spelling SpellingOf(plan::ComponentId id) const {
-    const auto found = spellings_.find(id);
-    return found == spellings_.end() ? Spelling() : found->second;
   }
 
   const Plan& plan_;

@@ -33,6 +33,7 @@ struct Spelling {
 
 // Those of the components that have one other than the default.
 using Spellings = std::map<plan::ComponentId, Spelling>;
+Spelling SpellingOf(const Spellings& spellings, plan::ComponentId id);
 
 struct Emission {
   std::vector<File> files;
@@ -67,8 +68,6 @@ std::string AnalysisText(const plan::Plan& plan);
 // difference and the plan's call or held value it belongs to (kNoId where it has no counterpart). Empty: it
 // says what was recorded, operator by operator, settings, dtypes, shapes and the elements of its buffers and
 // constants included.
-// A buffer or constant whose elements the Program has.
-bool IsKept(const program::Value& value);
 struct Difference {
   program::CallId call = program::kNoId;
   program::ValueId value = program::kNoId;  // a buffer or constant
@@ -76,5 +75,7 @@ struct Difference {
 };
 std::vector<Difference> CompareWithSlice(const plan::Plan& plan, plan::ComponentId id,
                                          const program::Program& recaptured);
+// A buffer or constant whose elements the Program has; those are compared.
+bool IsKept(const program::Value& value);
 
 }  // namespace strata::emit

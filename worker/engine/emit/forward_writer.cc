@@ -7,7 +7,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "worker/engine/emit/flow.h"
@@ -188,7 +187,7 @@ class Attempt {
       targets.push_back(name);
     }
     std::string left = absl::StrJoin(targets, ", ");
-    if (step.apply && !step.apply->pattern.empty()) left = Substitute(step.apply->pattern, targets);
+    if (step.apply && !step.apply->pattern.empty()) left = Filled(step.apply->pattern, targets);
     const std::string comment = ShapeComment(i, used);
     for (const auto& [id, name] : bound) Bind(id, name);
     AddLine(used.empty() ? text : absl::StrCat(left, " = ", text), comment, i);
@@ -252,15 +251,9 @@ class Attempt {
 
   void WriteReturn(const std::vector<std::string>& texts) {
     std::string text = absl::StrJoin(texts, ", ");
-    if (!function_.return_pattern.empty()) text = Substitute(function_.return_pattern, texts);
+    if (!function_.return_pattern.empty()) text = Filled(function_.return_pattern, texts);
     AddLine("return " + (text.empty() ? "None" : text), ShapeComment(flow_.steps.size(), flow_.returns),
             flow_.steps.size());
-  }
-
-  // $0, $1, ... by texts; longer numbers first.
-  static std::string Substitute(std::string pattern, const std::vector<std::string>& texts) {
-    for (size_t k = texts.size(); k-- > 0;) absl::StrReplaceAll({{absl::StrCat("$", k), texts[k]}}, &pattern);
-    return pattern;
   }
 
   void AddLine(const std::string& text, const std::string& comment, size_t statement) {
@@ -354,19 +347,18 @@ class Attempt {
                         ")");
   }
 
-  // `argument` with the text of an input for each "$k".
-  static std::string Filled(const std::string& argument, const std::vector<std::string>& inputs) {
+  // `pattern` with texts[k] for each "$k", and a dollar for "$$".
+  static std::string Filled(const std::string& pattern, const std::vector<std::string>& texts) {
     std::string out;
-    for (size_t i = 0; i < argument.size(); ++i) {
-      if (argument[i] != '$') {
-        out.push_back(argument[i]);
-      } else if (argument[i + 1] == '$') {
-        out.push_back(argument[++i]);
+    for (size_t i = 0; i < pattern.size(); ++i) {
+      if (pattern[i] != '$') {
+        out.push_back(pattern[i]);
+      } else if (pattern[i + 1] == '$') {
+        out.push_back(pattern[++i]);
       } else {
-        size_t input = 0;
-        while (absl::ascii_isdigit(argument[i + 1]))
-          input = input * 10 + static_cast<size_t>(argument[++i] - '0');
-        out += inputs.at(input);
+        size_t k = 0;
+        while (absl::ascii_isdigit(pattern[i + 1])) k = k * 10 + static_cast<size_t>(pattern[++i] - '0');
+        out += texts.at(k);
       }
     }
     return out;

@@ -50,7 +50,8 @@ struct Function {
   std::vector<std::pair<std::string, program::ValueId>> parameters;
   std::vector<Step> steps;
   std::vector<program::ValueId> returns;
-  // How to return: "$0", "($0, $1)", "{\"loss\": $0}"; empty: one value or a tuple of `returns`.
+  // How to return, "$$" for a dollar: "$0", "($0, $1)", "{\"loss\": $0}"; empty: one value or a tuple of
+  // `returns`.
   std::string return_pattern;
   // Values that are neither parameters nor made here: "self.weight", "states[0]".
   std::map<program::ValueId, std::string> attributes;

@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 
 namespace strata::emit {
 namespace {
@@ -12,10 +13,13 @@ using program::Tree;
 // "model.Block.Output" -> "Output".
 std::string LastPart(const std::string& qualified) { return qualified.substr(qualified.rfind('.') + 1); }
 
+// Text that stands in the pattern as it is.
+std::string Verbatim(const std::string& text) { return absl::StrReplaceAll(text, {{"$", "$$"}}); }
+
 // repr() writes 'name'.
 std::string KeyText(const std::string& repr) {
   const bool plain = repr.size() > 2 && repr.front() == '\'' && IsIdentifier(repr.substr(1, repr.size() - 2));
-  return plain ? PythonString(repr.substr(1, repr.size() - 2)) : repr;
+  return plain ? PythonString(repr.substr(1, repr.size() - 2)) : Verbatim(repr);
 }
 
 class Speller {
@@ -26,7 +30,7 @@ class Speller {
         out_.values.push_back(tree.value);
         return absl::StrCat("$", out_.values.size() - 1);
       case Tree::Kind::kLiteral:
-        return tree.text;
+        return Verbatim(tree.text);
       case Tree::Kind::kList:
         return absl::StrCat("[", absl::StrJoin(Items(tree), ", "), "]");
       case Tree::Kind::kTuple:

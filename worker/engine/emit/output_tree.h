@@ -14,9 +14,9 @@
 namespace strata::emit {
 
 struct OutputText {
-  std::string pattern;  // "$0, $1", "Output(logits=$0, loss=None)"
-  std::vector<program::ValueId>
-      values;                     // of the pattern's numbers; a tensor that stands twice is there twice
+  std::string pattern;  // "$0, $1", "Output(logits=$0, loss=None)"; "$$" for a dollar
+  // What the pattern's numbers mean; a tensor that is returned twice is there twice.
+  std::vector<program::ValueId> values;
   std::set<std::string> imports;  // "from collections import OrderedDict"
   Lines classes;                  // definitions, two blank lines after each
 };

@@ -21,11 +21,6 @@ using plan::Plan;
 using program::kNoId;
 using program::ValueId;
 
-Spelling SpellingOf(const Spellings& spellings, plan::ComponentId id) {
-  const auto found = spellings.find(id);
-  return found == spellings.end() ? Spelling() : found->second;
-}
-
 absl::StatusOr<ChildClasses> ChildrenOf(const Plan& plan, const Component& parent,
                                         const Spellings& spellings) {
   ChildClasses children;
@@ -81,6 +76,11 @@ std::string RefactoredText(const Plan& plan, const Component& parent, const Chil
 }
 
 }  // namespace
+
+Spelling SpellingOf(const Spellings& spellings, plan::ComponentId id) {
+  const auto found = spellings.find(id);
+  return found == spellings.end() ? Spelling() : found->second;
+}
 
 std::map<std::string, std::string> MatchState(const std::vector<StateEntry>& original,
                                               const std::vector<StateEntry>& refactored) {

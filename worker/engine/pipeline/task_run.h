@@ -38,8 +38,9 @@ class TaskRun {
   // The file that stands for the submission: source/ where the model is one kernel.
   std::string ModelPath(const plan::Plan& plan) const;
 
-  // .strata/respelled.STEM.json: which calls of the component are exact ATen calls in its file. It follows
-  // from the component alone, so that every step with this child writes the same file.
+  // .strata/respelled.STEM.json: which calls of the component are exact ATen calls in its file, and which
+  // values are said by their elements. It follows from the component alone, so that every step with this
+  // child writes the same file.
   static std::string RespelledPath(const plan::Component& component);
   // None where it does not exist.
   absl::StatusOr<emit::Spelling> ReadSpelling(const plan::Component& component) const;

@@ -147,9 +147,9 @@ def buffer_formulas(method):
 
 
 def base_name(node):
-    """The variable in table[0] or table[:, 0].mul_(2); "" where there is none, or it is self."""
-    while isinstance(node, (ast.Subscript, ast.Attribute, ast.Call)):
-        node = node.func if isinstance(node, ast.Call) else node.value
+    """The variable in table[0] or table[:, 0].mul_(2); "" where there is none, it is self, or an attribute of it."""
+    while isinstance(node, ast.Subscript) or is_method_call(node):
+        node = node.value if isinstance(node, ast.Subscript) else node.func.value
     return node.id if isinstance(node, ast.Name) and node.id != "self" else ""
 
 
@@ -176,8 +176,8 @@ def scan_init(path, method, torch_names, buffers):
     return found
 
 
-def is_method_call(node, name):
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
+def is_method_call(node, name=None):
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and name in (None, node.func.attr)
 
 
 def names_in(nodes):
