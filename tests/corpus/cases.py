@@ -25,7 +25,6 @@ RULES = {"runs", "process", "source", "plumbing", "modules", "parameters", "buff
          "layout", "chain", "levels", "kernel", "fusion", "layer", "names", "duplicates", "dimensions", "alone",
          "composition", "coverage", "ties", "results"}
 
-
 SECTION = re.compile(r"==== (?:(bad)(?: (edit|delete|rename))?: )?(.+)")
 BEGIN, MIDDLE, END = "<<<<", "====>", ">>>>"
 
