@@ -54,6 +54,42 @@ TEST(Plumbing, NamesClassifyAsTheirRowSays) {
     EXPECT_EQ(ClassifyName(name), OpClass::kArithmetic) << name;
 }
 
+TEST(Plumbing, WhatPassesBesidesIsThatOfThePage) {
+  std::set<std::string> names;
+  for (const Besides besides : {Besides::kMaskLogic, Besides::kMaskedFill, Besides::kPower,
+                                Besides::kIndexing, Besides::kComparison}) {
+    EXPECT_TRUE(std::is_sorted(NamesOf(besides).begin(), NamesOf(besides).end()));
+    names.insert(NamesOf(besides).begin(), NamesOf(besides).end());
+  }
+  EXPECT_EQ(names, PageRows("What passes besides"));
+  for (const std::string& name : names) EXPECT_EQ(ClassifyName(name), OpClass::kCompute) << name;
+}
+
+TEST(Plumbing, APowerPassesWithAWholeExponentOnly) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  const auto by = [&](NamedArgument exponent) {
+    b.Op("aten::pow.Tensor_Scalar", {T("self", x), std::move(exponent)}, {2});
+    return b.last_call();
+  };
+  const Call square = by(N("exponent", 2)), root = by(N("exponent", 0.5));
+  const Program p = b.Finish({x});
+  EXPECT_EQ(ClassifyBesides(p, square), Besides::kPower);
+  EXPECT_EQ(ClassifyBesides(p, root), Besides::kNothing);
+}
+
+TEST(Plumbing, MaskLogicPassesOnBoolsOnly) {
+  Builder b;
+  const auto mask = b.Input("mask", {2}, DType::kBool), bits = b.Input("bits", {2}, DType::kInt64);
+  b.Op("aten::bitwise_not", {T("self", mask)}, {2}, DType::kBool);
+  const Call logic = b.last_call();
+  b.Op("aten::bitwise_not", {T("self", bits)}, {2}, DType::kInt64);
+  const Call arithmetic = b.last_call();
+  const Program p = b.Finish({mask});
+  EXPECT_EQ(ClassifyBesides(p, logic), Besides::kMaskLogic);
+  EXPECT_EQ(ClassifyBesides(p, arithmetic), Besides::kNothing);
+}
+
 TEST(Plumbing, EverythingElseIsCompute) {
   for (const char* name : {"matmul",
                            "linear",

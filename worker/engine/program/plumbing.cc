@@ -1,6 +1,7 @@
 #include "worker/engine/program/plumbing.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace strata::program {
 namespace {
@@ -85,6 +86,15 @@ constexpr std::string_view kArithmeticNames[] = {
     "add", "div", "divide", "mul", "multiply", "neg", "negative", "rsub", "sub", "subtract", "true_divide",
 };
 
+// docs/plumbing.md, "What passes besides".
+constexpr std::string_view kMaskLogicNames[] = {"__and__",     "__or__",     "__xor__",     "bitwise_and",
+                                                "bitwise_not", "bitwise_or", "bitwise_xor", "logical_and",
+                                                "logical_not", "logical_or", "logical_xor"};
+constexpr std::string_view kMaskedFillNames[] = {"masked_fill"};
+constexpr std::string_view kPowerNames[] = {"pow"};
+constexpr std::string_view kIndexingNames[] = {"index", "index_put", "masked_select"};
+constexpr std::string_view kComparisonNames[] = {"eq", "ge", "gt", "le", "lt", "ne"};
+
 template <size_t N>
 bool Contains(const std::string_view (&sorted)[N], std::string_view name) {
   return std::binary_search(std::begin(sorted), std::end(sorted), name);
@@ -141,6 +151,49 @@ std::span<const std::string_view> NamesOf(OpClass op_class) {
       break;
   }
   return {};
+}
+
+std::span<const std::string_view> NamesOf(Besides besides) {
+  switch (besides) {
+    case Besides::kMaskLogic:
+      return kMaskLogicNames;
+    case Besides::kMaskedFill:
+      return kMaskedFillNames;
+    case Besides::kPower:
+      return kPowerNames;
+    case Besides::kIndexing:
+      return kIndexingNames;
+    case Besides::kComparison:
+      return kComparisonNames;
+    case Besides::kNothing:
+      break;
+  }
+  return {};
+}
+
+Besides ClassifyBesides(const Program& program, const Call& call) {
+  const std::string name = OperatorName(call.op);
+  if (!call.op.starts_with("aten::")) return Besides::kNothing;
+  const auto all_bool = [&] {
+    const std::vector<ValueId> reads = Reads(call);
+    return std::all_of(reads.begin(), reads.end(),
+                       [&](ValueId id) { return program.value(id).type.dtype == DType::kBool; });
+  };
+  if (Contains(kMaskLogicNames, name)) return all_bool() ? Besides::kMaskLogic : Besides::kNothing;
+  if (Contains(kMaskedFillNames, name)) {
+    const Argument* value = Find(call, "value");
+    return value != nullptr && IsNumber(program, *value) ? Besides::kMaskedFill : Besides::kNothing;
+  }
+  if (Contains(kPowerNames, name)) {
+    const Argument* exponent = Find(call, "exponent");
+    const bool whole =
+        exponent != nullptr && call.overload == "Tensor_Scalar" &&
+        (exponent->kind == Argument::Kind::kInt ||
+         (exponent->kind == Argument::Kind::kDouble && exponent->real == std::floor(exponent->real)));
+    return whole ? Besides::kPower : Besides::kNothing;
+  }
+  if (Contains(kIndexingNames, name)) return Besides::kIndexing;
+  return Contains(kComparisonNames, name) ? Besides::kComparison : Besides::kNothing;
 }
 
 OpClass Classify(const Program& program, const Call& call) {

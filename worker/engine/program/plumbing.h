@@ -24,7 +24,19 @@ OpClass Classify(const Program& program, const Call& call);
 // stricter answer.
 OpClass ClassifyName(std::string_view operator_name);
 
+// What the judge lets pass besides, in anybody's work: docs/plumbing.md, "What passes besides".
+enum class Besides : uint8_t {
+  kNothing,
+  kMaskLogic,   // not, and, or, xor of bool masks
+  kMaskedFill,  // by a mask, with a constant
+  kPower,       // with a constant whole exponent
+  kIndexing,    // reading and writing by a mask or an index
+  kComparison,  // its result may select, be returned or go to a child; not take part in arithmetic
+};
+Besides ClassifyBesides(const Program& program, const Call& call);
+
 // Every name of a class, sorted; none for kCompute, which is everything else.
 std::span<const std::string_view> NamesOf(OpClass op_class);
+std::span<const std::string_view> NamesOf(Besides besides);
 
 }  // namespace strata::program
