@@ -223,13 +223,13 @@ TEST_F(RunnerTest, ARecordedRunComputesTheSameAndLeavesItsProgram) {
   recorded.trials = {Trial{.seed = 42}, Trial{.seed = 43}};
   EXPECT_TRUE(at::equal(Find(Result(recorded, "outputs_42_0.bin"), "output"),
                         Find(Result(plain, "outputs_42_0.bin"), "output")));
-  const auto program = program::Decode(*ReadFile(JoinPath(recorded.out_dir, "program.bin")));
+  const auto program = program::Decode(*ReadFile(JoinPath(recorded.out_dir, "program_42_0.bin")));
   ASSERT_TRUE(program.ok()) << program.status();
   EXPECT_EQ(program->source_file, "model.py");
   std::vector<std::string> operators;
   for (const program::Call& call : program->calls) operators.push_back(call.op);
   EXPECT_THAT(operators, ElementsAre("aten::linear", "aten::rand", "aten::add"));
-  EXPECT_FALSE(FileExists(JoinPath(plain.out_dir, "program.bin")));
+  EXPECT_FALSE(FileExists(JoinPath(plain.out_dir, "program_42_0.bin")));
 }
 
 // ---- weights -------------------------------------------------------------------------------------------

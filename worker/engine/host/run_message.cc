@@ -150,8 +150,22 @@ void FillFromMessage(const json& message, RunOutcome& outcome) {
 std::string RequestJson(const RunRequest& request) {
   json trials = json::array();
   for (const Trial& trial : request.trials) {
-    trials.push_back(
-        {{"seed", trial.seed}, {"workload", trial.workload}, {"inputs_path", trial.inputs_path}});
+    trials.push_back({{"seed", trial.seed},
+                      {"workload", trial.workload},
+                      {"inputs_path", trial.inputs_path},
+                      {"weights_path", trial.weights_path},
+                      {"inputs_only", trial.inputs_only}});
+  }
+  json calls = json::array();
+  for (const ChildCall& call : request.calls) {
+    calls.push_back({{"name", call.name},
+                     {"class_name", call.class_name},
+                     {"init", call.init},
+                     {"weights_path", call.weights_path},
+                     {"weight_map", call.weight_map},
+                     {"inputs_path", call.inputs_path},
+                     {"generator_path", call.generator_path},
+                     {"seed", call.seed}});
   }
   const json message = {{"file", request.file},
                         {"class_name", request.class_name},
@@ -164,6 +178,8 @@ std::string RequestJson(const RunRequest& request) {
                         {"trials", trials},
                         {"record", request.record},
                         {"record_init", request.record_init},
+                        {"children_dir", request.children_dir},
+                        {"calls", calls},
                         {"save_weights", request.save_weights},
                         {"save_inputs", request.save_inputs},
                         {"save_outputs", request.save_outputs},

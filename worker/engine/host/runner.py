@@ -5,6 +5,7 @@ Runs in a forked child, beside user code. Whatever it reports is a claim; the pa
 
 import contextlib
 import faulthandler
+import functools
 import importlib.util
 import inspect
 import os
@@ -137,28 +138,26 @@ def identity(tensor):
     return (tensor.device, tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
 
-def load_weights(model, request):
+def load_weights(model, request, path, mapping, whole=True):
+    """Gives `model` the tensors of the file at `path`; `whole`: those that the map does not name keep their key."""
     stage("weights")
-    names, tensors, _ = _strata_host.load(request["weights_path"], False)
+    names, tensors, _ = _strata_host.load(path, False)
     source = dict(zip(names, tensors))
-    mapping = {}
-    if request["weight_map_path"]:
-        mapping = read_weight_map(request["weight_map_path"])
     own = owned_tensors(model)
     given = {}  # identity of the target -> (original key, its value): tied keys are one target
     for key, value in source.items():
-        targets = mapping.get(key, key)
+        targets = mapping.get(key, key if whole else [])
         for target in targets if isinstance(targets, list) else [targets]:
             if target not in own:
                 if key in mapping:
-                    raise blame.UserError(f"weight_map.json maps '{key}' to '{target}', which {request['class_name']} "
+                    raise blame.UserError(f"weight_map.json maps '{key}' to '{target}', which {type(model).__name__} "
                                           f"in {name_of(request)} does not have")
                 continue
             place(own[target], target, key, value, given)
     missing = [key for key, tensor in own.items() if tensor.numel() and identity(tensor) not in given]
     if missing and not request["allow_unmapped"]:
         shown = ", ".join(f"'{key}' {list(own[key].shape)}" for key in missing[:8])
-        raise blame.UserError(f"{len(missing)} of {len(own)} weights of {request['class_name']} in {name_of(request)} get no "
+        raise blame.UserError(f"{len(missing)} of {len(own)} weights of {type(model).__name__} in {name_of(request)} get no "
                               f"value: {shown}; map an original key to each in weight_map.json")
 
 
@@ -242,15 +241,16 @@ def make_inputs(module, request, trial):
     return args, kwargs
 
 
-def forward(model, built, args, kwargs, request, record):
+def forward(model, built, args, kwargs, request, program_path=""):
+    """The output; where `program_path` is named, what ran is written there."""
     stage("forward")
     blame.fallback = type(model).forward
     with torch.no_grad():
-        if record:
+        if program_path:
             import strata_capture
             output, program = strata_capture.record_forward(
                 model, args, kwargs, source_file=name_of(request), built=built)
-            with open(os.path.join(request["out_dir"], "program.bin"), "wb") as file:
+            with open(program_path, "wb") as file:
                 file.write(program)
         else:
             output = call_user(model, *args, **kwargs)
@@ -259,14 +259,17 @@ def forward(model, built, args, kwargs, request, record):
     return output
 
 
-def run_trial(module, model, built, request, trial, record):
+def run_trial(module, model, built, request, trial):
     args, kwargs = make_inputs(module, request, trial)
     suffix = f"_{trial['seed']}_{trial['workload']}.bin"
+    program_path = os.path.join(request["out_dir"], "program" + suffix) if request["record"] else ""
     if request["save_inputs"]:
         save(request, "inputs" + suffix, args=tuple(args), kwargs=kwargs)
+    if trial["inputs_only"]:
+        return
     # Drawing inputs used the generator; reading them from a file did not. Both sides start forward alike.
     seed_everything(trial["seed"])
-    output = forward(model, built, args, kwargs, request, record)
+    output = forward(model, built, args, kwargs, request, program_path)
     if request["save_outputs"]:
         save(request, "outputs" + suffix, output=output)
         # Inputs can be gigabytes and are seldom changed: then this is one file with two names.
@@ -282,16 +285,93 @@ def save(request, name, unless_as=None, **values):
 def run_trials(request):
     stage("load")
     module = load_module(request["file"])
+    made = note_constructions(request["children_dir"]) if request["children_dir"] else {}
     model, built = build_model(module, request)
+    if request["children_dir"]:
+        save_constructions(model, made, os.path.join(request["out_dir"], "children.json"))
+    mapping = read_weight_map(request["weight_map_path"]) if request["weight_map_path"] else {}
     if request["weights_path"]:
-        load_weights(model, request)
+        load_weights(model, request, request["weights_path"], mapping)
     if request["save_weights"]:
         stage("save")
         own = owned_tensors(model)
         _strata_host.save(os.path.join(request["out_dir"], "weights.bin"), list(own), list(own.values()), "{}")
-    for index, trial in enumerate(request["trials"]):
-        run_trial(module, model, built, request, trial, record=request["record"] and index == 0)
+    for trial in request["trials"]:
+        if trial["weights_path"]:
+            load_weights(model, request, trial["weights_path"], mapping)
+        run_trial(module, model, built, request, trial)
+        built = None
     return 0
+
+
+# ---- children ------------------------------------------------------------------------------------------
+
+
+def note_constructions(folder):
+    """Lets the module classes of the files in `folder` say how they are made: {id: (module, args, kwargs)}."""
+    made = {}
+
+    def noting(init):
+        @functools.wraps(init)
+        def wrapper(self, *args, **kwargs):
+            made.setdefault(id(self), (self, args, kwargs))
+            init(self, *args, **kwargs)
+        return wrapper
+
+    for child in list(sys.modules.values()):
+        file = getattr(child, "__file__", None)
+        if not isinstance(file, str) or os.path.dirname(os.path.abspath(file)) != folder:
+            continue
+        for value in list(vars(child).values()):
+            if inspect.isclass(value) and issubclass(value, torch.nn.Module) and value.__module__ == child.__name__:
+                value.__init__ = noting(value.__init__)
+    return made
+
+
+def save_constructions(model, made, path):
+    found = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if id(module) in made:
+            _, args, kwargs = made[id(module)]
+            flattener = trees.Flattener()
+            found[name] = {"args": flattener.flatten(args, name), "kwargs": flattener.flatten(kwargs, name)}
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(dumps(found))
+
+
+def run_calls(request):
+    stage("load")
+    module = load_module(request["file"])
+    for call in request["calls"]:
+        run_call(module, request, call)
+    return 0
+
+
+def run_call(module, request, call):
+    stage("init")
+    child_class = module
+    for name in call["class_name"].split("."):
+        child_class = getattr(child_class, name, None)
+    if not inspect.isclass(child_class):
+        raise blame.UserError(f"{name_of(request)} defines no class {call['class_name']}")
+    args, kwargs = (trees.unflatten(call["init"][key], []) if key in call["init"] else empty
+                    for key, empty in (("args", ()), ("kwargs", {})))
+    seed_everything(request["build_seed"])
+    child = call_user(call_user(child_class, *args, **kwargs).eval)
+    if request["device"] != "cpu":
+        child.to(request["device"])
+    if call["weights_path"]:
+        load_weights(child, request, call["weights_path"], call["weight_map"], whole=False)
+    stage("inputs")
+    inputs = trees.load(call["inputs_path"], request["device"] != "cpu")
+    seed_everything(call["seed"])
+    if call["generator_path"]:
+        _, (state,), _ = _strata_host.load(call["generator_path"], False)
+        torch.set_rng_state(state) if request["device"] == "cpu" else torch.cuda.set_rng_state(state)
+    args, kwargs = list(inputs.get("args", ())), dict(inputs.get("kwargs", {}))
+    output = forward(child, None, args, kwargs, request)
+    save(request, f"outputs_{call['name']}.bin", output=output)
+    save(request, f"after_{call['name']}.bin", call["inputs_path"], args=tuple(args), kwargs=kwargs)
 
 
 # ---- whole files ---------------------------------------------------------------------------------------
@@ -375,7 +455,8 @@ def main(request_text, trace_fd):
     blame.user_file = request["file"]
     try:
         prepare_process(request, trace_fd)
-        work = run_as_main if request["as_main"] else call_run_tests if request["call_run_tests"] else run_trials
+        work = (run_as_main if request["as_main"] else call_run_tests if request["call_run_tests"] else
+                run_calls if request["calls"] else run_trials)
         result = {"status": "ok", "exit_code": work(request)}
     except BaseException as error:  # whatever user code raises, KeyboardInterrupt included
         result = blame.describe(error)

@@ -122,7 +122,8 @@ class ForkingZygote : public Zygote {
       try {
         result = work();
       } catch (const std::exception& error) {
-        result = absl::InternalError(error.what());
+        const std::string what = error.what();  // torch's goes on with a stack
+        result = absl::InternalError(what.substr(0, what.find("\nException raised from")));
       }
       const char code = static_cast<char>(result.status().code());
       return std::string(1, code) + (result.ok() ? *result : std::string(result.status().message()));

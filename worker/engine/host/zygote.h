@@ -23,6 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
 
 namespace strata::host {
 
@@ -45,8 +46,23 @@ struct Trial {
   // A component that runs at several input shapes has `get_inputs(workload=0)`; 0 is the largest and is
   // also what a plain get_inputs() draws. The runner passes the number only where it is not 0.
   int workload = 0;
-  std::string
-      inputs_path;  // tensor file to take args/kwargs from; empty: call get_inputs()/get_input_kwargs()
+  // Tensor file to take args and kwargs from; empty: call get_inputs() and get_input_kwargs().
+  std::string inputs_path;
+  // Tensor file of weights that this trial begins with; empty: what the model has then.
+  std::string weights_path;
+  bool inputs_only = false;  // draw them, save them, call nothing
+};
+
+// One call of a child, alone: the module is made afresh, given these weights and called once.
+struct ChildCall {
+  std::string name;                                // of the files it leaves behind
+  std::string class_name = "Model";                // "Outer.Inner" where it is nested
+  nlohmann::json init = nlohmann::json::object();  // trees "args" and "kwargs" of its constructor, no tensors
+  std::string weights_path;                        // "" where it holds nothing
+  nlohmann::json weight_map = nlohmann::json::object();  // key in that file -> [keys of this child]
+  std::string inputs_path;                               // trees "args" and "kwargs"
+  std::string generator_path;  // tensor "state" of the default generator; "" : seeded
+  int64_t seed = 42;
 };
 
 struct RunRequest {
@@ -56,16 +72,19 @@ struct RunRequest {
   NumericSetting numeric;
   int64_t build_seed = 42;  // torch.manual_seed before the module is built
   // Weights: as built when empty, else a tensor file keyed by *original* state_dict keys, and the map
-  // original key -> this model's key (identity where absent). Every key of this model must be covered
-  // unless `allow_unmapped`.
+  // original key -> this model's key, or a list of them (identity where absent). Every key of this model
+  // must be covered unless `allow_unmapped`. The map holds for Trial::weights_path too.
   std::string weights_path;
   std::string weight_map_path;  // JSON object; empty: identity
   bool allow_unmapped = false;
   std::vector<Trial> trials;
-  // Record a Program of the first trial's forward into out_dir/program.bin.
+  // Record a Program of each trial's forward: out_dir/program_SEED_WORKLOAD.bin.
   bool record = false;
-  // Record the construction too (Value::init_producer, Program::init_calls).
+  // Record the construction too (Value::init_producer, Program::init_calls of the first trial's Program).
   bool record_init = false;
+  // Folder of child files. Where named, out_dir/children.json says how each module of a class from there was
+  // made: {module path: {"args": tree, "kwargs": tree}}.
+  std::string children_dir;
   bool save_weights = false;  // state_dict, ties kept by aliasing, as out_dir/weights.bin
   bool save_inputs = false;   // out_dir/inputs_SEED_WORKLOAD.bin, trees "args" and "kwargs"
   bool save_outputs = false;  // out_dir/outputs_SEED_WORKLOAD.bin, tree "output"; the inputs after the call:
@@ -75,7 +94,10 @@ struct RunRequest {
   bool as_main = false;
   bool call_run_tests = false;
   std::vector<std::string> argv;  // as_main only
-  std::string out_dir;            // exists, empty, writable by the runner
+  // Instead of the trials: these calls, in this order, of classes that `file` defines. Each leaves
+  // out_dir/outputs_NAME.bin and out_dir/after_NAME.bin.
+  std::vector<ChildCall> calls;
+  std::string out_dir;  // exists, empty, writable by the runner
 };
 
 enum class RunStatus : uint8_t {
