@@ -44,8 +44,9 @@ TEST(PlumbingCheck, ComputeInTheParentIsAViolationWithItsLine) {
   const Program p = b.Finish({y});
   const auto violations = ExecutedViolations(p, ChildScopes(p, kChildren));
   ASSERT_EQ(violations.size(), 1u);
-  EXPECT_EQ(violations[0]["operator"], "relu");
-  EXPECT_EQ(violations[0]["line"], 31);
+  EXPECT_EQ(violations[0].rule, rules::kPlumbing);
+  EXPECT_EQ(violations[0].what.substr(0, 5), "relu:");
+  EXPECT_EQ(violations[0].line, 31);
 }
 
 TEST(PlumbingCheck, AModuleFromAnotherFolderIsNoChild) {
@@ -60,7 +61,8 @@ TEST(PlumbingCheck, AModuleFromAnotherFolderIsNoChild) {
   EXPECT_EQ(ExecutedViolations(p, scopes).size(), 1u);
   const auto modules = ParameterViolations(p, p, scopes);
   ASSERT_EQ(modules.size(), 1u);
-  EXPECT_EQ(modules[0]["module"], "act");
+  EXPECT_EQ(modules[0].rule, rules::kModules);
+  EXPECT_EQ(modules[0].what.substr(0, 5), "'act'");
 }
 
 TEST(PlumbingCheck, AParameterInPlumbingIsAViolation) {
@@ -95,7 +97,8 @@ TEST(PlumbingCheck, AParentMayHoldNoParameter) {
   const Program p = b.Finish({x});
   const auto violations = ParameterViolations(p, p, ChildScopes(p, kChildren));
   ASSERT_EQ(violations.size(), 1u);
-  EXPECT_EQ(violations[0]["parameter"], "scale");
+  EXPECT_EQ(violations[0].rule, rules::kParameters);
+  EXPECT_NE(violations[0].what.find("'scale'"), std::string::npos);
 }
 
 Program WithBuffer(std::vector<uint8_t> data) {

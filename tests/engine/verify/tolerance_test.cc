@@ -55,7 +55,7 @@ program::Program WithWeights(const std::vector<std::string>& keys) {
 TEST(WeightTransfer, MapsByNameAndThroughTheMap) {
   const auto json = WeightTransferJson(WithWeights({"fc.weight", "fc.bias", "unused.weight"}),
                                        WithWeights({"linear.linear.weight", "fc.bias"}),
-                                       {{"fc.weight", "linear.linear.weight"}});
+                                       {{"fc.weight", {"linear.linear.weight"}}});
   EXPECT_EQ(json["status"], "OK");
   EXPECT_EQ(json["mapped_count"], 2);
   EXPECT_EQ(json["unmapped_original"], nlohmann::ordered_json({"unused.weight"}));

@@ -26,7 +26,7 @@ Captured CaptureOnce(TaskRun& run, int64_t seed, const std::string& out_dir, boo
   run.Report(outcome);
   if (outcome.status != host::RunStatus::kOk)
     return {FromRunner(outcome, run.source_name(), /*theirs=*/true), {}};
-  absl::StatusOr<Program> program = verify::ReadProgram(out_dir);
+  absl::StatusOr<Program> program = verify::ReadProgram(out_dir, seed, /*workload=*/0);
   if (!program.ok()) return {FromStatus(program.status()), {}};
   return {std::nullopt, *std::move(program)};
 }

@@ -5,6 +5,7 @@
 #include "worker/engine/pipeline/engine_options.h"
 #include "worker/engine/pipeline/scratch.h"
 #include "worker/engine/pipeline/show.h"
+#include "worker/engine/pipeline/verify_folder.h"
 #include "worker/engine/pipeline/wire.h"
 
 namespace strata::pipeline {
@@ -44,6 +45,8 @@ int RunCommand(const EngineOptions& options) {
       return ShowProgram(**zygote, options.job);
     case EngineOptions::Command::kPlan:
       return ShowPlan(**zygote, options.job);
+    case EngineOptions::Command::kVerify:
+      return VerifyFolders(**zygote, options.folders, options.job, options.json);
     case EngineOptions::Command::kServe:
       return Serve(**zygote, options.wire_fd);
   }

@@ -5,17 +5,21 @@
 // libstrata_engine.so beside itself and calls StrataEngineMain.
 
 #include <string>
+#include <vector>
 
 #include "worker/engine/pipeline/local_job.h"
 
 namespace strata::pipeline {
 
 struct EngineOptions {
-  enum class Command { kDecompose, kCapture, kPlan, kServe };
+  enum class Command { kDecompose, kCapture, kPlan, kVerify, kServe };
   Command command = Command::kDecompose;
   std::string python;  // resolved interpreter
-  LocalJob job;        // kDecompose; kCapture and kPlan use file, device and limits
-  int wire_fd = -1;    // kServe
+  LocalJob job;        // kDecompose; the others use file, device, numeric and limits
+  // kVerify
+  std::vector<std::string> folders;
+  bool json = false;
+  int wire_fd = -1;  // kServe
 };
 
 }  // namespace strata::pipeline

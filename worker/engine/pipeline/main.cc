@@ -20,8 +20,11 @@ std::string DefaultPython() {
   return variable && *variable ? variable : STRATA_DEFAULT_PYTHON;
 }
 
-void AddRunOptions(CLI::App& command, EngineOptions& options, uint64_t& wall, uint64_t& memory_mib) {
+void AddFile(CLI::App& command, EngineOptions& options) {
   command.add_option("FILE", options.job.file, "Model file: Model, get_inputs, get_init_inputs")->required();
+}
+
+void AddRunOptions(CLI::App& command, EngineOptions& options, uint64_t& wall, uint64_t& memory_mib) {
   command.add_option("--device", options.job.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
   command
       .add_option("--threads", options.job.numeric.threads, "torch's threads, part of the numeric setting")
@@ -42,14 +45,24 @@ int Parse(int argc, char** argv, EngineOptions& options) {
 
   CLI::App* decompose =
       app.add_subcommand("decompose", "Decompose FILE into a verified bundle")->fallthrough();
+  AddFile(*decompose, options);
   AddRunOptions(*decompose, options, wall, memory_mib);
   decompose->add_option("-o,--out", options.job.out_dir, "Folder of the bundle")->required();
   decompose->add_flag("--replace", options.job.replace, "Replace an earlier bundle in that folder");
   decompose->add_flag("--keep-workspace", options.job.keep_workspace, "Leave OUT/.strata behind");
   CLI::App* capture = app.add_subcommand("capture", "Print what one forward executes")->fallthrough();
+  AddFile(*capture, options);
   AddRunOptions(*capture, options, wall, memory_mib);
   CLI::App* plan = app.add_subcommand("plan", "Print the tree of components")->fallthrough();
+  AddFile(*plan, options);
   AddRunOptions(*plan, options, wall, memory_mib);
+  CLI::App* verify =
+      app.add_subcommand("verify", "Judge DIR: exit 0 accepted, 1 rejected, 2 cannot be judged")
+          ->fallthrough();
+  verify->add_option("DIR", options.folders, "A bundle, or one step of one; of several the worst exit code")
+      ->required();
+  AddRunOptions(*verify, options, wall, memory_mib);
+  verify->add_flag("--json", options.json, "The verdict as JSON; of several, one on each line");
   CLI::App* serve = app.add_subcommand("serve", "Work for an agent")->fallthrough();
   serve->add_option("--wire-fd", options.wire_fd, "Inherited descriptor of the wire")->required();
 
@@ -61,6 +74,7 @@ int Parse(int argc, char** argv, EngineOptions& options) {
   if (decompose->parsed()) options.command = Command::kDecompose;
   if (capture->parsed()) options.command = Command::kCapture;
   if (plan->parsed()) options.command = Command::kPlan;
+  if (verify->parsed()) options.command = Command::kVerify;
   if (serve->parsed()) options.command = Command::kServe;
   if (wall > 0) options.job.limits.wall = std::chrono::seconds(wall);
   if (memory_mib > 0) options.job.limits.memory_bytes = static_cast<int64_t>(memory_mib << 20);

@@ -41,8 +41,8 @@ absl::Status WriteAll(TaskRun& run, const plan::Plan& plan, const std::string& s
 // The model's own file has to run alone too; its children's are run in the steps that use them.
 Ending RunModelFile(TaskRun& run, const plan::Plan& plan, const std::string& source,
                     std::vector<plan::LogEntry>& log) {
-  absl::StatusOr<verify::SourceScan> scan =
-      verify::ScanSource(run.context().zygote, run.context().limits, source, "Model");
+  absl::StatusOr<verify::SourceScan> scan = verify::ScanSource(run.context().zygote, run.context().limits,
+                                                               source, "Model", verify::TextRole::kChild);
   if (!scan.ok()) return FromStatus(scan.status());
   // A kernel's file is written by us; else it begins with the source, and so with its __main__ block.
   const bool by_import = scan->has_main && plan.components[0].level != plan::Level::kKernel;

@@ -20,6 +20,11 @@ struct TrialFiles {
   std::string original_outputs, refactored_outputs;
   // The inputs after the call; "" where not saved.
   std::string original_after, refactored_after;
+  std::string inputs;  // before it, to tell a copied input; "" where not saved
+  // Weights or inputs are not those that the model comes with: atol is 1e-5 (half types 1e-3) of the output's
+  // root mean square where that is more.
+  bool scaled_atol = false;
+  bool by_judge = false;
 };
 
 struct CompareRequest {
@@ -29,11 +34,20 @@ struct CompareRequest {
 };
 
 // `numerical_comparison` of verification_result.json but for rtol, atol and input_dtype:
-// {status, num_trials, max_diff_across_trials, bit_exact, trials: […]}. Differences that are no number
-// (NaN, other Inf, another shape) are null, with a `reason` in the detail.
+// {status, num_trials, max_diff_across_trials, bit_exact, trials: […], drawn_trials: […]}; the judge's own
+// trials stand in the last and count for `status` only. Differences that are no number (NaN, other Inf,
+// another shape) are null, with a `reason` in the detail.
+// Where zeros, a constant or a copied input would pass for an output, atol shrinks to 1e-3 of its root mean
+// square; where they still would, only equal bits pass.
 absl::StatusOr<nlohmann::ordered_json> CompareTrials(const CompareRequest& request);
 
 // What is wrong with the output of a submitted model, "" if nothing: NaN or Inf, and in which output.
 absl::StatusOr<std::string> CheckFinite(const std::string& outputs_path);
+
+// What of the outputs in a file is no finite number.
+struct NonFinite {
+  bool nan = false, inf = false;
+};
+absl::StatusOr<NonFinite> FindNonFinite(const std::string& outputs_path);
 
 }  // namespace strata::verify

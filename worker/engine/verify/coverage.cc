@@ -25,7 +25,7 @@ absl::StatusOr<program::Program> RecordModel(const Context& context, const std::
   request.trials = {{.seed = kSeeds[0]}};
   const host::RunOutcome outcome = context.zygote.Run(request, context.limits);
   if (outcome.status != host::RunStatus::kOk) return Stopped(file, outcome);
-  return ReadProgram(out_dir);
+  return ReadProgram(out_dir, kSeeds[0], 0);
 }
 
 // The arithmetic that ComposedModel does between its kernels, on the same inputs.
@@ -39,7 +39,7 @@ absl::StatusOr<std::map<std::string, int64_t>> ComposedArithmetic(const Context&
   request.trials = {{.seed = kSeeds[0], .inputs_path = TrialFile(inputs_dir, "inputs", kSeeds[0], 0)}};
   const host::RunOutcome outcome = context.zygote.Run(request, context.limits);
   if (outcome.status != host::RunStatus::kOk) return Stopped(script, outcome);
-  absl::StatusOr<program::Program> program = ReadProgram(out_dir);
+  absl::StatusOr<program::Program> program = ReadProgram(out_dir, kSeeds[0], 0);
   if (!program.ok()) return program.status();
   const ChildScopes scopes(*program, bundle_dir + "/level_0_kernel");
   return ArithmeticOutside(*program, [&](program::InvocationId id) { return scopes.Inside(id); });

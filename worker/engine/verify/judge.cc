@@ -1,81 +1,29 @@
 #include "worker/engine/verify/judge.h"
 
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
+#include "base/status.h"
+#include "worker/engine/verify/alone.h"
 #include "worker/engine/verify/compare.h"
+#include "worker/engine/verify/reconcile.h"
+#include "worker/engine/verify/replay_claim.h"
 #include "worker/engine/verify/runs.h"
 #include "worker/engine/verify/source_scan.h"
+#include "worker/engine/verify/trials.h"
 #include "worker/engine/verify/weight_transfer.h"
 
 namespace strata::verify {
 namespace {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-absl::StatusOr<std::map<std::string, std::string>> ReadWeightMap(const std::string& path) {
-  std::map<std::string, std::string> map;
-  if (path.empty()) return map;
-  absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) return text.status();
-  const json parsed = json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!parsed.is_object()) return absl::InvalidArgumentError(absl::StrCat(path, " is no JSON object"));
-  for (const auto& [key, value] : parsed.items()) {
-    if (!value.is_string())
-      return absl::InvalidArgumentError(absl::StrCat(path, ": the value of ", key, " is no string"));
-    map[key] = value.get<std::string>();
-  }
-  return map;
-}
-
-// Both sides, run; the files of every trial lie below `scratch`.
-struct Runs {
-  std::string original_dir, refactored_dir;
-  host::RunOutcome original, refactored;
-  std::vector<TrialFiles> trials;
-};
-
-std::vector<TrialFiles> ListTrials(const Claim& claim, const Runs& runs) {
-  std::vector<TrialFiles> trials;
-  for (int workload = 0; workload < claim.workloads; ++workload) {
-    for (const int64_t seed : kSeeds) {
-      trials.push_back({.trial = static_cast<int>(trials.size()),
-                        .seed = seed,
-                        .workload = workload,
-                        .original_outputs = TrialFile(runs.original_dir, "outputs", seed, workload),
-                        .refactored_outputs = TrialFile(runs.refactored_dir, "outputs", seed, workload),
-                        .original_after = TrialFile(runs.original_dir, "after", seed, workload),
-                        .refactored_after = TrialFile(runs.refactored_dir, "after", seed, workload)});
-    }
-  }
-  return trials;
-}
-
-Runs RunBoth(const Context& context, const Claim& claim, const TempDir& scratch) {
-  Runs runs{Subfolder(scratch, "original"), Subfolder(scratch, "refactored"), {}, {}, {}};
-  runs.trials = ListTrials(claim, runs);
-
-  host::RunRequest request = MakeRequest(context, claim.original_file, "Model", runs.original_dir);
-  request.record = request.save_weights = request.save_inputs = request.save_outputs = true;
-  for (const TrialFiles& trial : runs.trials) {
-    request.trials.push_back({.seed = trial.seed, .workload = trial.workload});
-  }
-  runs.original = context.zygote.Run(request, context.limits);
-  if (runs.original.status != host::RunStatus::kOk) return runs;
-
-  request = MakeRequest(context, claim.refactored_file, claim.refactored_class, runs.refactored_dir);
-  request.record = request.save_outputs = true;
-  request.weights_path = runs.original_dir + "/weights.bin";
-  request.weight_map_path = claim.weight_map_path;
-  for (const TrialFiles& trial : runs.trials) {
-    request.trials.push_back(
-        {.seed = trial.seed,
-         .workload = trial.workload,
-         .inputs_path = TrialFile(runs.original_dir, "inputs", trial.seed, trial.workload)});
-  }
-  runs.refactored = context.zygote.Run(request, context.limits);
-  return runs;
-}
+using program::Program;
 
 ordered_json Skeleton(const Context& context, const Claim& claim) {
   const ordered_json none = ordered_json::array();
@@ -93,141 +41,454 @@ ordered_json Skeleton(const Context& context, const Claim& claim) {
                                {"unmapped_original", none},
                                {"unmapped_refactored", none},
                                {"weight_map", ordered_json::object()}};
-  result["numerical_comparison"] = {{"status", "ERROR"},  {"rtol", nullptr},
-                                    {"atol", nullptr},    {"input_dtype", "none"},
-                                    {"num_trials", 0},    {"max_diff_across_trials", nullptr},
-                                    {"bit_exact", false}, {"trials", none}};
+  result["numerical_comparison"] = {
+      {"status", "ERROR"},     {"rtol", nullptr}, {"atol", nullptr},
+      {"input_dtype", "none"}, {"num_trials", 0}, {"max_diff_across_trials", nullptr},
+      {"bit_exact", false},    {"trials", none},  {"drawn_trials", none}};
   result["environment"] = EnvironmentJson(context);
   return result;
 }
 
-absl::StatusOr<ordered_json> SourceHalf(const Context& context, const Claim& claim) {
-  absl::StatusOr<std::string> text = ReadFile(claim.refactored_file);
-  if (!text.ok()) return text.status();
-  absl::StatusOr<SourceScan> scan =
-      ScanSource(context.zygote, context.limits, *text, claim.refactored_class, claim.imports);
-  if (!scan.ok()) return scan.status();
-  return SourceViolations(*scan, claim.refactored_class);
-}
-
-void FillAnticheat(const Judgement& judgement, const Claim& claim, const ordered_json& source,
-                   ordered_json& anticheat) {
-  const ChildScopes scopes(judgement.refactored, claim.children_dir);
-  anticheat["source_violations"] = source;
-  anticheat["parameter_violations"] = ParameterViolations(judgement.refactored, judgement.original, scopes,
-                                                          claim.nested_parents ? claim.refactored_file : "");
-  anticheat["executed_violations"] = ExecutedViolations(judgement.refactored, scopes);
-  ordered_json all = ordered_json::array();
-  for (const char* kind : {"source_violations", "parameter_violations", "executed_violations"}) {
-    for (const ordered_json& violation : anticheat[kind]) all.push_back(violation);
+// One claim on its way to a judgement.
+class Judging {
+ public:
+  Judging(const Context& context, const Claim& claim, const TempDir& scratch)
+      : context_(context), claim_(claim), scratch_(scratch) {
+    judgement_.result = Skeleton(context, claim);
+    judgement_.failure.status = host::RunStatus::kOk;
   }
-  anticheat["status"] = all.empty() ? "PASS" : "FAIL";
-  anticheat["violations"] = all;
-}
 
-absl::StatusOr<ordered_json> Numbers(const Context& context, const Claim& claim, const Runs& runs,
-                                     const program::Program& original) {
-  CompareRequest request{runs.trials, OutputTolerances(original, claim.purpose), claim.allow_inf};
-  absl::StatusOr<std::string> text = context.zygote.RunTrusted(
-      [&]() -> absl::StatusOr<std::string> {
-        absl::StatusOr<ordered_json> compared = CompareTrials(request);
-        if (!compared.ok()) return compared.status();
-        return compared->dump();
-      },
-      context.limits);
-  if (!text.ok()) return text.status();
-  const ordered_json compared = ordered_json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!compared.is_object()) return absl::InternalError("the comparison returned no JSON");
-  Tolerance loosest = request.tolerances.empty() ? Tolerance{1e-5, 1e-6} : request.tolerances[0];
-  for (const Tolerance& t : request.tolerances) loosest = t.rtol > loosest.rtol ? t : loosest;
-  ordered_json numbers = {{"status", compared["status"]},
-                          {"rtol", loosest.rtol},
-                          {"atol", loosest.atol},
-                          {"input_dtype", InputDType(original)}};
-  numbers.update(compared);
-  return numbers;
-}
-
-std::string FirstReason(const ordered_json& result) {
-  const ordered_json& anticheat = result["anticheat"];
-  if (anticheat["status"] != "PASS") {
-    const ordered_json& first = anticheat["violations"][0];
-    const std::string reason = first.value("reason", "");
-    if (first.contains("operator")) {
-      return absl::StrCat(first.value("operator", ""), " at ", first.value("file", ""), ":",
-                          first.value("line", 0), ": ", reason);
+  absl::StatusOr<Judgement> Run() {
+    STRATA_RETURN_IF_ERROR(ScanTexts());
+    STRATA_RETURN_IF_ERROR(RunBoth());
+    if (ran_both_) {
+      CheckRecordings();
+      STRATA_RETURN_IF_ERROR(CheckReplay());
+      STRATA_RETURN_IF_ERROR(CheckOperators());
+      STRATA_RETURN_IF_ERROR(CheckNumbers());
     }
-    for (const char* what : {"pattern", "parameter", "buffer", "module"}) {
-      if (first.contains(what)) return absl::StrCat(first.value(what, ""), ": ", reason);
+    Conclude();
+    return std::move(judgement_);
+  }
+
+ private:
+  // ---- what the texts say
+
+  absl::Status ScanTexts() {
+    STRATA_ASSIGN_OR_RETURN(const std::string text, ReadFile(claim_.refactored_file));
+    const bool step = claim_.purpose == Purpose::kStep;
+    STRATA_ASSIGN_OR_RETURN(const SourceScan scan,
+                            ScanSource(context_.zygote, context_.limits, text, claim_.refactored_class,
+                                       step ? TextRole::kParent : TextRole::kScript, claim_.imports));
+    Add(SourceViolations(scan, BaseName(claim_.refactored_name)));
+    if (!step) return absl::OkStatus();  // kernels were scanned with the steps that have them
+    STRATA_ASSIGN_OR_RETURN(std::vector<Violation> children,
+                            ScanChildren(context_.zygote, context_.limits, claim_.children_dir));
+    Add(std::move(children));
+    return absl::OkStatus();
+  }
+
+  // ---- both sides run
+
+  absl::Status RunBoth() {
+    STRATA_ASSIGN_OR_RETURN(OriginalRuns original,
+                            RunOriginal(context_, claim_.original_file, claim_.workloads, scratch_));
+    if (original.outcome.status != host::RunStatus::kOk) {
+      Stop(std::move(original.outcome), claim_.original_name);
+      return absl::OkStatus();
     }
-    return reason;
+    ran_.trials = std::move(original.trials);
+    ran_.original = std::move(original.programs);
+    ran_.threads = context_.numeric.threads;
+    judgement_.notes = std::move(original.notes);
+    STRATA_RETURN_IF_ERROR(PlaceRefactored());
+    if (absl::Status map = MakeWeightMap(); absl::IsInvalidArgument(map)) {
+      Add({{rules::kWeights, "weight_map.json", 0, std::string(map.message()),
+            "write {original key: refactored key}"}});
+      return absl::OkStatus();
+    } else if (!map.ok()) {
+      return map;
+    }
+    if (judgement_.failure.status != host::RunStatus::kOk) return absl::OkStatus();
+    return RunRefactored();
   }
-  if (result["weight_transfer"]["status"] != "OK") {
-    return absl::StrCat("no weight of the original goes to ",
-                        result["weight_transfer"]["unmapped_refactored"][0].get<std::string>());
+
+  // The refactored files where nothing of the original lies beside them. A composition imports the model and
+  // the kernels from the bundle that it stands in.
+  absl::Status PlaceRefactored() {
+    refactored_file_ = claim_.refactored_file;
+    ran_.children_dir = claim_.children_dir;
+    if (claim_.purpose == Purpose::kStep) {
+      const std::string folder = Subfolder(scratch_, "step");
+      std::error_code error;
+      fs::create_directories(folder + "/children", error);
+      fs::copy(claim_.refactored_file, folder + "/refactored.py", error);
+      if (fs::exists(claim_.children_dir)) {
+        fs::copy(claim_.children_dir, folder + "/children",
+                 fs::copy_options::recursive | fs::copy_options::skip_symlinks, error);
+      }
+      if (error)
+        return absl::InternalError(absl::StrCat("copying ", claim_.refactored_file, ": ", error.message()));
+      refactored_file_ = folder + "/refactored.py";
+      ran_.children_dir = folder + "/children";
+    }
+    judgement_.children_dir = ran_.children_dir;
+    return absl::OkStatus();
   }
-  for (const ordered_json& trial : result["numerical_comparison"]["trials"]) {
+
+  absl::Status MakeWeightMap() {
+    map_path_ = scratch_.path() + "/weight_map.json";
+    if (!claim_.weight_map_path.empty()) {
+      STRATA_ASSIGN_OR_RETURN(map_, ReadWeightMap(claim_.weight_map_path));
+    } else {
+      host::RunRequest request =
+          MakeRequest(context_, refactored_file_, claim_.refactored_class, Subfolder(scratch_, "keys"));
+      request.save_weights = true;
+      const host::RunOutcome outcome = context_.zygote.Run(request, context_.limits);
+      if (outcome.status != host::RunStatus::kOk) {
+        RefactoredFailed(outcome);
+        return absl::OkStatus();
+      }
+      STRATA_ASSIGN_OR_RETURN(const auto theirs, ReadWeights(request.out_dir + "/weights.bin"));
+      STRATA_ASSIGN_OR_RETURN(const auto ours, ReadWeights(ran_.trials[0].weights_path));
+      map_ = GuessWeightMap(ours, theirs);
+    }
+    return WriteFile(map_path_, ToText(map_));
+  }
+
+  absl::Status RunRefactored() {
+    ran_.refactored_dir = Subfolder(scratch_, "refactored");
+    host::RunRequest request =
+        MakeRequest(context_, refactored_file_, claim_.refactored_class, ran_.refactored_dir);
+    request.record = request.save_outputs = true;
+    request.children_dir = ran_.children_dir;
+    request.weight_map_path = map_path_;
+    for (const TrialRun& trial : ran_.trials) {
+      request.trials.push_back({.seed = trial.seed,
+                                .workload = trial.workload,
+                                .inputs_path = trial.inputs_path,
+                                .weights_path = trial.weights_path});
+    }
+    const host::RunOutcome outcome = context_.zygote.Run(request, context_.limits);
+    if (outcome.status != host::RunStatus::kOk) {
+      RefactoredFailed(outcome);
+      return absl::OkStatus();
+    }
+    for (const TrialRun& trial : ran_.trials) {
+      STRATA_ASSIGN_OR_RETURN(Program program, ReadProgram(ran_.refactored_dir, trial.seed, trial.workload));
+      ran_.refactored.push_back(std::move(program));
+    }
+    ran_.weight_sources = WeightSources(ran_.original[0], ran_.refactored[0], map_);
+    judgement_.original = ran_.original[0];
+    judgement_.refactored = ran_.refactored[0];
+    ran_both_ = true;
+    return absl::OkStatus();
+  }
+
+  // A refactored model that does what the original does not is wrong; one that cannot be loaded, or that
+  // breaks a limit, cannot be judged.
+  void RefactoredFailed(const host::RunOutcome& outcome) {
+    const bool loads = outcome.stage != "start" && outcome.stage != "load" && outcome.stage != "init";
+    const std::string what = absl::StrCat(claim_.refactored_name, ": ", Describe(outcome));
+    if (outcome.status == host::RunStatus::kExited && outcome.signal == 0) {
+      Add({{rules::kProcess, FileName(outcome), outcome.line, what, "a model computes and returns"}});
+    } else if (outcome.status == host::RunStatus::kRaised && loads) {
+      Add({{outcome.stage == "weights" ? rules::kWeights : rules::kRuns, FileName(outcome), outcome.line,
+            what, "make it run on the original's inputs and weights"}});
+    }
+    Stop(outcome, claim_.refactored_name);
+  }
+
+  std::string FileName(const host::RunOutcome& outcome) const {
+    return outcome.file.empty() ? BaseName(claim_.refactored_name) : outcome.file;
+  }
+
+  void Stop(host::RunOutcome outcome, const std::string& name) {
+    judgement_.reason = absl::StrCat(name, ": ", Describe(outcome));
+    judgement_.result["error"] = {{"file", name}, {"stage", outcome.stage}, {"message", outcome.message}};
+    judgement_.failure = std::move(outcome);
+  }
+
+  // ---- what was recorded
+
+  void CheckRecordings() {
+    const std::string own_file = claim_.nested_parents ? refactored_file_ : "";
+    for (size_t i = 0; i < ran_.trials.size(); ++i) {
+      const Program& program = ran_.refactored[i];
+      const ChildScopes scopes(program, ran_.children_dir);
+      Add(ExecutedViolations(program, scopes));
+      for (const ChildScopes::ChildRun& run : scopes.runs()) {
+        judgement_.child_shapes[run.stem].insert(
+            ArgumentShapes(program, program.invocations[static_cast<size_t>(run.invocation)]));
+      }
+      if (i > 0) Add(NumberViolations(ran_.refactored[0], program, scopes));
+    }
+    const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
+    Add(ParameterViolations(ran_.refactored[0], ran_.original[0], scopes, own_file));
+    Add(WeightViolations(ran_.original[0], ran_.refactored[0], map_));
+    judgement_.result["weight_transfer"] = WeightTransferJson(ran_.original[0], ran_.refactored[0], map_);
+  }
+
+  absl::Status CheckReplay() {
+    STRATA_ASSIGN_OR_RETURN(AloneResult alone, ReplayClaim(context_, ran_, scratch_));
+    Add(std::move(alone.violations));
+    if (alone.failure.status != host::RunStatus::kOk) {
+      Stop(std::move(alone.failure), alone.failed_file);
+      return absl::OkStatus();
+    }
+    // A composition's kernels matter where the steps that lead to them do.
+    if (claim_.purpose != Purpose::kStep || HasRule(rules::kReplay)) return absl::OkStatus();
+    return CheckThatChildrenMatter();
+  }
+
+  absl::Status CheckThatChildrenMatter() {
+    STRATA_ASSIGN_OR_RETURN(
+        const std::string text,
+        context_.zygote.RunTrusted(
+            [&]() -> absl::StatusOr<std::string> {
+              STRATA_ASSIGN_OR_RETURN(const auto idle, FindIdleChildren(ran_));
+              json rows = json::array();
+              for (const Idle& i : idle) {
+                rows.push_back({i.call.stem, i.call.path, i.call.nth, i.original_ignores_it});
+              }
+              return rows.dump();
+            },
+            context_.limits));
+    for (const json& row : json::parse(text)) {
+      const std::string call =
+          absl::StrCat("call ", row[2].get<int>() + 1, " of '", row[1].get<std::string>(), "'");
+      if (row[3].get<bool>()) {
+        judgement_.notes.push_back(
+            absl::StrCat(call, " changes nothing, and the original ignores the same value"));
+      } else {
+        Add({{rules::kMatters, absl::StrCat("children/", row[0].get<std::string>(), ".py"), 0,
+              absl::StrCat(
+                  call, ": with zeros for its result the refactored model returns the same in every trial"),
+              "let its result reach the output as it does in the original"}});
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // ---- operators
+
+  absl::Status CheckOperators() {
+    for (size_t i = 0; i < ran_.trials.size(); ++i) {
+      const Surplus surplus = Reconcile(ran_.original[i], ran_.refactored[i]);
+      Add(SurplusViolations(ran_.original[i], ran_.refactored[i], surplus));
+      if (surplus.original.empty() || surplus.refactored.empty() || i > 0) continue;
+      STRATA_RETURN_IF_ERROR(CheckSpelling(surplus));
+    }
+    return absl::OkStatus();
+  }
+
+  // Another spelling has no operator that could as well not be there.
+  absl::Status CheckSpelling(const Surplus& surplus) {
+    if (HasRule(rules::kReplay) || HasRule(rules::kOperators)) return absl::OkStatus();
+    bool idle = false;
+    for (const bool refactored : {false, true}) {
+      const std::vector<OperatorUse>& uses = refactored ? surplus.refactored : surplus.original;
+      STRATA_ASSIGN_OR_RETURN(const std::string text,
+                              context_.zygote.RunTrusted(
+                                  [&]() -> absl::StatusOr<std::string> {
+                                    std::vector<program::CallId> calls;
+                                    for (const OperatorUse& use : uses) calls.push_back(use.call);
+                                    STRATA_ASSIGN_OR_RETURN(calls, FindIdleCalls(ran_, refactored, calls));
+                                    return json(calls).dump();
+                                  },
+                                  context_.limits));
+      const auto found = json::parse(text).get<std::set<program::CallId>>();
+      for (const OperatorUse& use : uses) {
+        if (!found.contains(use.call)) continue;
+        idle = true;
+        Add({refactored ? Invented(ran_.refactored[0], use) : Missing(ran_.original[0], use)});
+      }
+    }
+    if (!idle) judgement_.notes.push_back(SpellingNote(surplus));
+    return absl::OkStatus();
+  }
+
+  // ---- numbers
+
+  CompareRequest Comparison() const {
+    CompareRequest request{.trials = {},
+                           .tolerances = OutputTolerances(ran_.original[0], claim_.purpose),
+                           .allow_inf = claim_.allow_inf};
+    for (const TrialRun& run : ran_.trials) {
+      const auto original = [&](const char* prefix) {
+        return TrialFile(run.original_dir, prefix, run.seed, run.workload);
+      };
+      const auto refactored = [&](const char* prefix) {
+        return TrialFile(ran_.refactored_dir, prefix, run.seed, run.workload);
+      };
+      request.trials.push_back(
+          {.trial = static_cast<int>(request.trials.size()),
+           .seed = run.seed,
+           .workload = run.workload,
+           .original_outputs = original("outputs"),
+           .refactored_outputs = refactored("outputs"),
+           .original_after = original("after"),
+           .refactored_after = refactored("after"),
+           .inputs = run.inputs_path,
+           .scaled_atol = run.weights != Reach::kAsBuilt || run.inputs != Reach::kAsBuilt,
+           .by_judge = run.by_judge});
+    }
+    return request;
+  }
+
+  absl::Status CheckNumbers() {
+    const CompareRequest request = Comparison();
+    STRATA_ASSIGN_OR_RETURN(const std::string text, context_.zygote.RunTrusted(
+                                                        [&]() -> absl::StatusOr<std::string> {
+                                                          STRATA_ASSIGN_OR_RETURN(const ordered_json compared,
+                                                                                  CompareTrials(request));
+                                                          return compared.dump();
+                                                        },
+                                                        context_.limits));
+    ordered_json compared = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!compared.is_object()) return absl::InternalError("the comparison returned no JSON");
+    for (const char* list : {"trials", "drawn_trials"}) {
+      for (ordered_json& trial : compared[list]) {
+        const TrialRun& run = ran_.trials[trial["trial"].get<size_t>()];
+        trial["weights"] = ReachName(run.weights);
+        trial["inputs"] = ReachName(run.inputs);
+        AddDifferences(trial);
+      }
+    }
+    AddAliasing();
+    Tolerance loosest = request.tolerances.empty() ? Tolerance{1e-5, 1e-6} : request.tolerances[0];
+    for (const Tolerance& t : request.tolerances) loosest = t.rtol > loosest.rtol ? t : loosest;
+    ordered_json numbers = {{"status", compared["status"]},
+                            {"rtol", loosest.rtol},
+                            {"atol", loosest.atol},
+                            {"input_dtype", InputDType(ran_.original[0])}};
+    numbers.update(compared);
+    judgement_.result["numerical_comparison"] = std::move(numbers);
+    return absl::OkStatus();
+  }
+
+  void AddDifferences(const ordered_json& trial) {
     for (const char* list : {"output_details", "inputs_after"}) {
       for (const ordered_json& detail : trial.value(list, ordered_json::array())) {
         if (detail.value("matches", true)) continue;
-        return absl::StrCat("seed ", trial["seed"].get<int64_t>(), ", ",
-                            list[0] == 'o' ? "output " : "input ", detail["output_idx"].get<int>(), ": ",
-                            detail.value("reason", "the numbers differ"));
+        const bool output = list[0] == 'o';
+        const char* rule = !output                    ? rules::kInputs
+                           : detail.contains("shape") ? rules::kNumbers
+                                                      : rules::kOutputs;
+        Add({{rule, BaseName(claim_.refactored_name), 0,
+              absl::StrCat("seed ", trial["seed"].get<int64_t>(), ", ", output ? "output " : "input ",
+                           detail["output_idx"].get<int>(), ": ",
+                           detail.value("reason", "the numbers differ"), MaxDiff(detail)),
+              output ? "compute what the original computes"
+                     : "change inputs exactly as the original changes them"}});
       }
     }
   }
-  return "";
-}
 
-Judgement RunnerFailed(ordered_json result, host::RunOutcome outcome, const std::string& name) {
-  Judgement judgement;
-  judgement.reason = absl::StrCat(name, ": ", Describe(outcome));
-  result["error"] = {{"file", name}, {"stage", outcome.stage}, {"message", outcome.message}};
-  judgement.result = std::move(result);
-  judgement.failure = std::move(outcome);
-  return judgement;
-}
+  static std::string MaxDiff(const ordered_json& detail) {
+    if (!detail.contains("max_diff") || !detail["max_diff"].is_number()) return "";
+    return absl::StrCat(" (max_diff ", detail["max_diff"].get<double>(), ")");
+  }
+
+  // An output that is one of the inputs' memory on one side only.
+  void AddAliasing() {
+    const std::vector<bool> ours = AliasesInput(ran_.original[0]), theirs = AliasesInput(ran_.refactored[0]);
+    for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+      if (ours[i] == theirs[i]) continue;
+      Add({{rules::kOutputs, BaseName(claim_.refactored_name), 0,
+            absl::StrCat("output ", i,
+                         theirs[i] ? " shares the memory of an input, in the original it does not"
+                                   : " is memory of its own, in the original it is an input's"),
+            "return what the original returns"}});
+    }
+  }
+
+  static void OutputValues(const program::Tree& tree, std::vector<program::ValueId>& out) {
+    if (tree.kind == program::Tree::Kind::kTensor) out.push_back(tree.value);
+    for (const program::Tree& item : tree.items) OutputValues(item, out);
+  }
+
+  static std::vector<bool> AliasesInput(const Program& program) {
+    std::set<int32_t> inputs;
+    for (const program::Value& value : program.values) {
+      if (value.kind == program::ValueKind::kInput) inputs.insert(value.storage);
+    }
+    std::vector<program::ValueId> outputs;
+    OutputValues(program.invocations.at(0).output, outputs);
+    std::vector<bool> aliases;
+    for (const program::ValueId id : outputs) {
+      aliases.push_back(id >= 0 && inputs.contains(program.value(id).storage));
+    }
+    return aliases;
+  }
+
+  // ---- the verdict
+
+  void Add(std::vector<Violation> violations) {
+    for (Violation& violation : violations) {
+      const std::string key = absl::StrCat(violation.rule, "\n", violation.file, "\n", violation.line, "\n",
+                                           violation.what.substr(0, violation.what.rfind(", output ")));
+      if (told_.insert(key).second) judgement_.violations.push_back(std::move(violation));
+    }
+  }
+
+  bool HasRule(const char* rule) const {
+    return std::any_of(judgement_.violations.begin(), judgement_.violations.end(),
+                       [&](const Violation& v) { return v.rule == rule; });
+  }
+
+  void FillAnticheat(ordered_json& anticheat) const {
+    static const std::map<std::string, const char*> kLists = {
+        {rules::kSource, "source_violations"},        {rules::kModules, "parameter_violations"},
+        {rules::kParameters, "parameter_violations"}, {rules::kBuffers, "parameter_violations"},
+        {rules::kPlumbing, "executed_violations"},    {rules::kOperators, "executed_violations"},
+        {rules::kReplay, "executed_violations"},      {rules::kMatters, "executed_violations"},
+        {rules::kProcess, "executed_violations"}};
+    for (const Violation& violation : judgement_.violations) {
+      const auto list = kLists.find(violation.rule);
+      if (list == kLists.end()) continue;
+      anticheat[list->second].push_back(ToJson(violation));
+      anticheat["violations"].push_back(ToJson(violation));
+    }
+    if (ran_both_) anticheat["status"] = "PASS";
+    if (!anticheat["violations"].empty()) anticheat["status"] = "FAIL";
+  }
+
+  void Conclude() {
+    Judgement& j = judgement_;
+    FillAnticheat(j.result["anticheat"]);
+    j.result["violations"] = ToJson(j.violations);
+    j.result["notes"] = j.notes;
+    const bool failed = j.failure.status != host::RunStatus::kOk;
+    j.decision = !j.violations.empty()  ? Decision::kRejected
+                 : failed || !ran_both_ ? Decision::kCannotJudge
+                                        : Decision::kAccepted;
+    j.pass = j.decision == Decision::kAccepted;
+    j.result["status"] = j.pass ? "PASS" : failed || !ran_both_ ? "ERROR" : "FAIL";
+    if (j.reason.empty() && !j.violations.empty()) {
+      const Violation& first = j.violations[0];
+      j.reason =
+          absl::StrCat(first.rule, ": ", first.file, first.line > 0 ? absl::StrCat(":", first.line) : "",
+                       first.file.empty() ? "" : ": ", first.what);
+    }
+  }
+
+  const Context& context_;
+  const Claim& claim_;
+  const TempDir& scratch_;
+  std::string refactored_file_, map_path_;
+  WeightMap map_;
+  RanClaim ran_;
+  bool ran_both_ = false;
+  std::set<std::string> told_;
+  Judgement judgement_;
+};
 
 }  // namespace
 
 absl::StatusOr<Judgement> Judge(const Context& context, const Claim& claim) {
-  ordered_json result = Skeleton(context, claim);
-  absl::StatusOr<std::map<std::string, std::string>> weight_map = ReadWeightMap(claim.weight_map_path);
-  if (!weight_map.ok()) return weight_map.status();
-  absl::StatusOr<ordered_json> source = SourceHalf(context, claim);
-  if (!source.ok()) return source.status();
-  absl::StatusOr<TempDir> scratch = MakeScratch(context);
-  if (!scratch.ok()) return scratch.status();
-
-  Runs runs = RunBoth(context, claim, *scratch);
-  if (runs.original.status != host::RunStatus::kOk) {
-    return RunnerFailed(std::move(result), std::move(runs.original), claim.original_name);
-  }
-  if (runs.refactored.status != host::RunStatus::kOk) {
-    return RunnerFailed(std::move(result), std::move(runs.refactored), claim.refactored_name);
-  }
-
-  Judgement judgement;
-  judgement.failure.status = host::RunStatus::kOk;
-  absl::StatusOr<program::Program> original = ReadProgram(runs.original_dir);
-  if (!original.ok()) return original.status();
-  judgement.original = *std::move(original);
-  absl::StatusOr<program::Program> refactored = ReadProgram(runs.refactored_dir);
-  if (!refactored.ok()) return refactored.status();
-  judgement.refactored = *std::move(refactored);
-
-  FillAnticheat(judgement, claim, *source, result["anticheat"]);
-  result["weight_transfer"] = WeightTransferJson(judgement.original, judgement.refactored, *weight_map);
-  absl::StatusOr<ordered_json> numbers = Numbers(context, claim, runs, judgement.original);
-  if (!numbers.ok()) return numbers.status();
-  result["numerical_comparison"] = *std::move(numbers);
-
-  judgement.pass = result["anticheat"]["status"] == "PASS" && result["weight_transfer"]["status"] == "OK" &&
-                   result["numerical_comparison"]["status"] == "PASS";
-  result["status"] = judgement.pass ? "PASS" : "FAIL";
-  if (!judgement.pass) judgement.reason = FirstReason(result);
-  judgement.result = std::move(result);
-  return judgement;
+  STRATA_ASSIGN_OR_RETURN(const TempDir scratch, MakeScratch(context));
+  return Judging(context, claim, scratch).Run();
 }
 
 }  // namespace strata::verify

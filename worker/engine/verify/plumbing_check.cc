@@ -4,13 +4,14 @@
 #include <filesystem>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "worker/engine/program/plumbing.h"
+#include "worker/engine/verify/reconcile.h"
 
 namespace strata::verify {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::ordered_json;
 using program::InvocationId;
 using program::kNoId;
 using program::Module;
@@ -18,30 +19,14 @@ using program::ModuleId;
 using program::Program;
 using program::ValueKind;
 
-std::string BaseName(const std::string& path) { return fs::path(path).filename().string(); }
-
-// Whether the call reads a parameter that no child gave it: a child may return the parameter that it holds.
-bool TakesParameter(const Program& program, const program::Call& call,
-                    const std::set<program::ValueId>& given) {
-  const auto reads = program::Reads(call);
-  return std::any_of(reads.begin(), reads.end(), [&](program::ValueId id) {
-    return program.value(id).kind == ValueKind::kParameter && !given.contains(id);
-  });
-}
-
 void CollectTensors(const program::Tree& tree, std::set<program::ValueId>& out) {
   if (tree.kind == program::Tree::Kind::kTensor) out.insert(tree.value);
   for (const program::Tree& item : tree.items) CollectTensors(item, out);
 }
 
-ordered_json Violation(const program::Call& call, const std::string& reason) {
-  ordered_json violation = {{"operator", program::OperatorName(call.op)}};
-  const bool known = !call.frames.empty();
-  violation["file"] = known ? BaseName(call.frames.back().file) : "";
-  violation["line"] = known ? call.frames.back().line : 0;
-  violation["function"] = known ? call.frames.back().function : "";
-  violation["reason"] = reason;
-  return violation;
+Violation PlumbingViolation(const program::Call& call, std::string what, std::string advice) {
+  return {rules::kPlumbing, FileOf(call), LineOf(call),
+          absl::StrCat(program::OperatorName(call.op), ": ", what), std::move(advice)};
 }
 
 // Modules that the model holds below a child belong to the child.
@@ -63,6 +48,7 @@ std::vector<bool> BelowChildren(const Program& program, const ChildScopes& scope
 
 std::string Dotted(const Module& module, const std::string& name) {
   const std::string path = module.paths.empty() ? "" : module.paths[0];
+  if (name.empty()) return path;
   return path.empty() ? name : path + "." + name;
 }
 
@@ -112,48 +98,140 @@ ChildScopes::ChildScopes(const Program& program, const std::string& children_dir
   }
 }
 
-ordered_json ExecutedViolations(const Program& refactored, const ChildScopes& scopes) {
-  ordered_json violations = ordered_json::array();
-  std::set<program::ValueId> given;
-  for (const ChildScopes::ChildRun& run : scopes.runs()) {
-    CollectTensors(refactored.invocations[static_cast<size_t>(run.invocation)].output, given);
-  }
-  for (const program::Call& call : refactored.calls) {
-    if (scopes.Inside(call.scope)) continue;
-    if (program::Classify(refactored, call) == program::OpClass::kCompute) {
-      violations.push_back(Violation(call, "a compute operator must be in a child"));
-    } else if (TakesParameter(refactored, call, given)) {
-      violations.push_back(
-          Violation(call, "an operator that takes a parameter must be in the child that holds it"));
+namespace {
+
+// What the calls outside the children make of one another, in execution order.
+class Outside {
+ public:
+  Outside(const Program& program, const ChildScopes& scopes) : program_(program), scopes_(scopes) {
+    for (const ChildScopes::ChildRun& run : scopes.runs()) {
+      CollectTensors(program.invocations[static_cast<size_t>(run.invocation)].output, given_);
     }
+    const std::vector<bool> below = BelowChildren(program, scopes);
+    for (const Module& module : program.modules) {
+      if (!below[static_cast<size_t>(module.id)]) {
+        for (const auto& [name, value] : module.buffers) own_buffers_.insert(value);
+      }
+    }
+  }
+
+  void Check(const program::Call& call) {
+    using program::Besides;
+    const program::OpClass op_class = program::Classify(program_, call);
+    const Besides besides = program::ClassifyBesides(program_, call);
+    if (op_class == program::OpClass::kCompute && besides == Besides::kNothing) {
+      Add(call, "a compute operator is executed outside the children", "move it into a child");
+    } else if (TakesWeight(call)) {
+      Add(call, "an operator outside the children takes a parameter or a buffer of a child",
+          "move it into the child that holds it");
+    } else if (ReadsComparison(call) &&
+               (op_class == program::OpClass::kArithmetic || besides == Besides::kPower)) {
+      Add(call, "arithmetic with the result of a comparison is compute", "move both into a child");
+    }
+    const bool passes_on = op_class != program::OpClass::kCompute || besides == Besides::kMaskLogic;
+    if (besides == Besides::kComparison || (passes_on && ReadsComparison(call))) {
+      compared_.insert(call.results.begin(), call.results.end());
+      compared_.insert(call.mutated_to.begin(), call.mutated_to.end());
+    }
+  }
+
+  std::vector<Violation> violations;
+
+ private:
+  void Add(const program::Call& call, const char* what, const char* advice) {
+    violations.push_back(PlumbingViolation(call, what, advice));
+  }
+
+  bool ReadsComparison(const program::Call& call) const {
+    const auto reads = program::Reads(call);
+    return std::any_of(reads.begin(), reads.end(), [&](auto id) { return compared_.contains(id); });
+  }
+
+  // A child may return the parameter that it holds.
+  bool TakesWeight(const program::Call& call) const {
+    const auto reads = program::Reads(call);
+    return std::any_of(reads.begin(), reads.end(), [&](program::ValueId id) {
+      if (given_.contains(id)) return false;
+      const ValueKind kind = program_.value(id).kind;
+      return kind == ValueKind::kParameter || (kind == ValueKind::kBuffer && !own_buffers_.contains(id));
+    });
+  }
+
+  const Program& program_;
+  const ChildScopes& scopes_;
+  std::set<program::ValueId> given_, own_buffers_, compared_;
+};
+
+// The numbers among the arguments of a call that a forward may compute with: of plumbing the fractions only,
+// because counts and positions are what routing is made of.
+std::vector<double> NumbersOf(const Program& program, const program::Call& call) {
+  const bool moves = program::Classify(program, call) == program::OpClass::kPlumbing ||
+                     program::ClassifyBesides(program, call) == program::Besides::kIndexing;
+  std::vector<double> numbers;
+  for (const program::NamedArgument& argument : call.args) {
+    using Kind = program::Argument::Kind;
+    const program::Argument& a = argument.value;
+    if (a.kind == Kind::kDouble) numbers.push_back(a.real);
+    if (a.kind == Kind::kInt && !moves) numbers.push_back(static_cast<double>(a.integer));
+    if (a.kind != Kind::kValue || !program.value(a.value).is_wrapped_number) continue;
+    for (const uint8_t byte : program.value(a.value).data) numbers.push_back(byte);
+  }
+  return numbers;
+}
+
+}  // namespace
+
+std::vector<Violation> ExecutedViolations(const Program& refactored, const ChildScopes& scopes) {
+  Outside outside(refactored, scopes);
+  for (const program::Call& call : refactored.calls) {
+    if (!scopes.Inside(call.scope)) outside.Check(call);
+  }
+  return std::move(outside.violations);
+}
+
+std::vector<Violation> NumberViolations(const Program& one, const Program& other, const ChildScopes& scopes) {
+  std::vector<Violation> violations;
+  const size_t calls = std::min(one.calls.size(), other.calls.size());
+  for (size_t i = 0; i < calls; ++i) {
+    const program::Call &a = one.calls[i], &b = other.calls[i];
+    if (a.op != b.op || a.scope != b.scope) break;  // another branch: nothing to compare by position
+    if (scopes.Inside(a.scope) || NumbersOf(one, a) == NumbersOf(other, b)) continue;
+    violations.push_back(PlumbingViolation(a, "it is given a number that Python read from a tensor",
+                                           "leave .item() to control flow, hand the tensor itself on"));
   }
   return violations;
 }
 
-ordered_json ParameterViolations(const Program& refactored, const Program& original,
-                                 const ChildScopes& scopes, const std::string& own_file) {
+std::vector<Violation> ParameterViolations(const Program& refactored, const Program& original,
+                                           const ChildScopes& scopes, const std::string& own_file) {
   const auto is_parent = [&](const Module& module) {
     return module.id == 0 || module.is_container ||
            (!own_file.empty() &&
             fs::path(module.file).lexically_normal() == fs::path(own_file).lexically_normal());
   };
-  ordered_json violations = ordered_json::array();
+  std::vector<Violation> violations;
+  const std::string file = own_file.empty() ? "refactored.py" : fs::path(own_file).filename().string();
   const std::vector<bool> below = BelowChildren(refactored, scopes);
   OriginalBuffers original_buffers(original);
   for (const Module& module : refactored.modules) {
     if (below[static_cast<size_t>(module.id)]) continue;
     if (!is_parent(module)) {
-      violations.push_back({{"module", module.paths.empty() ? "" : module.paths[0]},
-                            {"reason", module.class_name + " is not imported from children/"}});
+      violations.push_back({rules::kModules, file, 0,
+                            absl::StrCat("'", Dotted(module, ""), "' is a ", module.class_name,
+                                         ", which no file of children/ defines"),
+                            "import every module from children/"});
     }
     for (const auto& [name, value] : module.parameters) {
       violations.push_back(
-          {{"parameter", Dotted(module, name)}, {"reason", "a parameter must belong to a child"}});
+          {rules::kParameters, file, 0,
+           absl::StrCat("the parameter '", Dotted(module, name), "' is held outside the children"),
+           "move it into the child that uses it"});
     }
     for (const auto& [name, value] : module.buffers) {
       if (value >= 0 && original_buffers.Take(refactored.value(value))) continue;
-      violations.push_back({{"buffer", Dotted(module, name)},
-                            {"reason", "a buffer outside the children must be the original's own"}});
+      violations.push_back({rules::kBuffers, file, 0,
+                            absl::StrCat("the buffer '", Dotted(module, name), "' is none of the original's"),
+                            "only buffers of the original may stand outside the children, one for one"});
     }
   }
   return violations;

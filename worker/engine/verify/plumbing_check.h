@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "nlohmann/json.hpp"
 #include "worker/engine/program/program.h"
+#include "worker/engine/verify/violation.h"
 
 namespace strata::verify {
 
@@ -37,15 +37,20 @@ class ChildScopes {
   std::vector<ChildRun> runs_;
 };
 
-// Recorded outside the children: compute operators, and operators that read a parameter.
-// [{operator, file, line, function, reason}]
-nlohmann::ordered_json ExecutedViolations(const program::Program& refactored, const ChildScopes& scopes);
+// Recorded outside the children: compute operators, arithmetic with the result of a comparison, operators
+// that read a parameter or a child's buffer (rule `plumbing`).
+std::vector<Violation> ExecutedViolations(const program::Program& refactored, const ChildScopes& scopes);
+
+// A number that Python worked out from the data and handed to an operator outside the children: at the same
+// call it differs between two recordings of one forward (rule `plumbing`).
+std::vector<Violation> NumberViolations(const program::Program& one, const program::Program& other,
+                                        const ChildScopes& scopes);
 
 // Modules that are neither children nor containers, parameters held outside children, and buffers that
-// are not the original's own. [{parameter | buffer | module, reason}]
+// are not the original's own (rules `modules`, `parameters`, `buffers`).
 // Modules whose class is defined in `own_file` are parents too, held to the same rules: a composition
 // nests them. "" where there may be one parent only.
-nlohmann::ordered_json ParameterViolations(const program::Program& refactored,
+std::vector<Violation> ParameterViolations(const program::Program& refactored,
                                            const program::Program& original, const ChildScopes& scopes,
                                            const std::string& own_file = "");
 

@@ -54,8 +54,9 @@ std::string TrialFile(const std::string& out_dir, const char* prefix, int64_t se
   return absl::StrCat(out_dir, "/", prefix, "_", seed, "_", workload, ".bin");
 }
 
-absl::StatusOr<program::Program> ReadProgram(const std::string& out_dir) {
-  absl::StatusOr<std::string> bytes = ReadFile(out_dir + "/program.bin", kMaxProgramBytes);
+absl::StatusOr<program::Program> ReadProgram(const std::string& out_dir, int64_t seed, int workload) {
+  absl::StatusOr<std::string> bytes =
+      ReadFile(TrialFile(out_dir, "program", seed, workload), kMaxProgramBytes);
   if (!bytes.ok()) return bytes.status();
   return program::Decode(*bytes);
 }
@@ -69,7 +70,7 @@ absl::StatusOr<Recorded> Record(const Context& context, const std::string& file,
   Recorded recorded;
   recorded.outcome = context.zygote.Run(request, context.limits);
   if (recorded.outcome.status != host::RunStatus::kOk) return recorded;
-  absl::StatusOr<program::Program> program = ReadProgram(request.out_dir);
+  absl::StatusOr<program::Program> program = ReadProgram(request.out_dir, kSeeds[0], workload);
   if (!program.ok()) return program.status();
   recorded.program = *std::move(program);
   if (context.findings != nullptr)

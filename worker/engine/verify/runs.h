@@ -27,8 +27,8 @@ host::RunRequest MakeRequest(const Context& context, const std::string& file, co
 // "PREFIX_SEED_WORKLOAD.bin" below out_dir, as host/ names what it saves.
 std::string TrialFile(const std::string& out_dir, const char* prefix, int64_t seed, int workload);
 
-// out_dir/program.bin. The bytes come from a process that has run user code.
-absl::StatusOr<program::Program> ReadProgram(const std::string& out_dir);
+// What a runner recorded in one trial. The bytes come from a process that has run user code.
+absl::StatusOr<program::Program> ReadProgram(const std::string& out_dir, int64_t seed, int workload);
 
 // Runs `file`'s Model at one workload, recorded, nothing else kept.
 struct Recorded {

@@ -1,8 +1,13 @@
 #include "worker/engine/verify/source_scan.h"
 
+#include <algorithm>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/files.h"
+#include "base/status.h"
 #include "worker/engine/host/interpreter.h"
 #include "worker/engine/program/plumbing.h"
 
@@ -14,16 +19,60 @@ namespace strata::verify {
 namespace {
 
 using nlohmann::json;
-using nlohmann::ordered_json;
 
-// Runs in a trusted fork; the interpreter is the zygote's.
-absl::StatusOr<std::string> RunScan(const std::string& text, const std::string& class_name,
-                                    const std::vector<std::string>& imports) {
-  if (absl::Status s = host::DefineModule("strata_source_scan", embedded::kSourceScanPy); !s.ok()) return s;
-  // The submission may be bytes of any kind; what is no UTF-8 shows as a replacement character.
-  const json request = {{"source", text}, {"class", class_name}, {"imports", imports}};
-  return host::CallText("strata_source_scan", "scan",
-                        request.dump(-1, ' ', true, json::error_handler_t::replace), 0);
+const char* RoleName(TextRole role) {
+  switch (role) {
+    case TextRole::kParent:
+      return "parent";
+    case TextRole::kChild:
+      return "child";
+    case TextRole::kScript:
+      break;
+  }
+  return "script";
+}
+
+struct Text {
+  std::string source, class_name;
+  TextRole role;
+  std::vector<std::string> imports;
+};
+
+// Runs in a trusted fork; the interpreter is the zygote's. One line of JSON for each text.
+absl::StatusOr<std::string> RunScans(const std::vector<Text>& texts) {
+  STRATA_RETURN_IF_ERROR(host::DefineModule("strata_source_scan", embedded::kSourceScanPy));
+  std::string lines;
+  for (const Text& text : texts) {
+    // A file may be bytes of any kind; what is no UTF-8 shows as a replacement character.
+    const json request = {{"source", text.source},
+                          {"class", text.class_name},
+                          {"role", RoleName(text.role)},
+                          {"imports", text.imports}};
+    STRATA_ASSIGN_OR_RETURN(const std::string line,
+                            host::CallText("strata_source_scan", "scan",
+                                           request.dump(-1, ' ', true, json::error_handler_t::replace), 0));
+    absl::StrAppend(&lines, line, "\n");
+  }
+  return lines + "\n";
+}
+
+absl::StatusOr<std::vector<SourceScan>> Scan(host::Zygote& zygote, const host::Limits& limits,
+                                             const std::vector<Text>& texts) {
+  STRATA_ASSIGN_OR_RETURN(const std::string output,
+                          zygote.RunTrusted([&]() { return RunScans(texts); }, limits));
+  const std::vector<std::string> lines = absl::StrSplit(output, '\n');
+  std::vector<SourceScan> scans;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const json parsed =
+        i < lines.size() ? json::parse(lines[i], nullptr, /*allow_exceptions=*/false) : json();
+    if (!parsed.is_object()) return absl::InternalError("the source scan returned no JSON");
+    scans.push_back({.has_class = parsed.value("has_class", false),
+                     .has_main = parsed.value("has_main", false),
+                     .syntax_error = parsed.value("error", ""),
+                     .line = parsed.value("line", 0),
+                     .uses = parsed.value("uses", json::array())});
+  }
+  return scans;
 }
 
 // "ops.aten.add.Tensor" and "add_" are both the operator add.
@@ -48,62 +97,74 @@ bool IsCompute(const std::string& name) {
                                                    "get_default_dtype",
                                                    "return_types"};
   const std::string op = OperatorOf(name);
+  using program::Besides;
+  for (const Besides besides : {Besides::kMaskLogic, Besides::kMaskedFill, Besides::kPower,
+                                Besides::kIndexing, Besides::kComparison}) {
+    const auto names = program::NamesOf(besides);
+    if (std::find(names.begin(), names.end(), op) != names.end()) return false;
+  }
   return !kUndecided.contains(op) && program::ClassifyName(op) == program::OpClass::kCompute;
 }
 
-// "" where the use is allowed.
-std::string Reason(const std::string& kind, const std::string& name, bool in_init) {
-  if (kind == "construct") return "modules and parameters must come from children/";
+struct Why {
+  const char* what = nullptr;  // null where the use is allowed
+  const char* advice = "";
+};
+
+Why Reason(const std::string& kind, const std::string& name, bool in_init) {
+  if (kind == "construct")
+    return {"a module or parameter made outside the children", "import it from a file of children/"};
   if (kind == "import")
-    return "a refactored file imports torch, its children and the standard library's basics only";
-  if (kind == "builtin") return "not allowed in a refactored file";
-  if (in_init) return "";  // the original's own buffers, by the source's formula
-  if (kind == "functional") return "a compute operator must be in a child";
-  if ((kind == "torch" || kind == "method") && IsCompute(name))
-    return "a compute operator must be in a child";
-  return "";
+    return {"an import beyond torch, the children and the standard library's basics", "do without it"};
+  if (kind == "builtin" || kind == "reach")
+    return {"it reaches beyond the model", "a model computes from its arguments and its weights only"};
+  if (kind == "state")
+    return {"it keeps something from call to call outside the module", "hand tensors on as arguments"};
+  if (kind == "patch") return {"it changes what is not its own", "write the model as it is meant to run"};
+  if (in_init) return {};  // the original's own buffers, by the source's formula
+  const bool compute = kind == "functional" || ((kind == "torch" || kind == "method") && IsCompute(name));
+  return compute ? Why{"a compute operator outside the children", "move it into a child"} : Why{};
 }
 
 }  // namespace
 
 absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits,
-                                      const std::string& text, const std::string& class_name,
+                                      const std::string& text, const std::string& class_name, TextRole role,
                                       const std::vector<std::string>& imports) {
-  absl::StatusOr<std::string> output = zygote.RunTrusted(
-      [&]() -> absl::StatusOr<std::string> { return RunScan(text, class_name, imports); }, limits);
-  if (!output.ok()) return output.status();
-  const json parsed = json::parse(*output, nullptr, /*allow_exceptions=*/false);
-  if (!parsed.is_object()) return absl::InternalError("the source scan returned no JSON");
-  SourceScan scan;
-  scan.syntax_error = parsed.value("error", "");
-  scan.line = parsed.value("line", 0);
-  scan.has_class = parsed.value("has_class", false);
-  scan.has_main = parsed.value("has_main", false);
-  scan.uses = parsed.value("uses", json::array());
-  return scan;
+  STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans,
+                          Scan(zygote, limits, {{text, class_name, role, imports}}));
+  return scans[0];
 }
 
-ordered_json SourceViolations(const SourceScan& scan, const std::string& class_name) {
-  ordered_json violations = ordered_json::array();
-  if (!scan.syntax_error.empty()) {
-    violations.push_back(
-        {{"pattern", "syntax"}, {"line_number", scan.line}, {"location", ""}, {"reason", scan.syntax_error}});
-    return violations;
-  }
-  if (!scan.has_class) {
-    violations.push_back({{"pattern", class_name},
-                          {"line_number", 0},
-                          {"location", ""},
-                          {"reason", "the class is not defined"}});
-  }
+std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file) {
+  std::vector<Violation> violations;
   for (const json& use : scan.uses) {
-    const std::string location = use.value("location", ""), name = use.value("name", "");
-    const std::string reason = Reason(use.value("kind", ""), name, location == "__init__()");
-    if (reason.empty()) continue;
-    violations.push_back({{"pattern", name},
-                          {"line_number", use.value("line", 0)},
-                          {"location", location},
-                          {"reason", reason}});
+    const std::string name = use.value("name", ""), location = use.value("location", "");
+    const Why why = Reason(use.value("kind", ""), name, location == "__init__()");
+    if (why.what == nullptr) continue;
+    violations.push_back(
+        {rules::kSource, file, use.value("line", 0), absl::StrCat(name, ": ", why.what), why.advice});
+  }
+  return violations;
+}
+
+absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,
+                                                    const std::string& folder) {
+  std::vector<Violation> violations;
+  const absl::StatusOr<std::vector<std::string>> files = ListFiles(folder);
+  if (!files.ok()) return violations;  // without children there is nothing to read
+  std::vector<Text> texts;
+  std::vector<std::string> names;
+  for (const std::string& file : *files) {
+    if (!absl::EndsWith(file, ".py")) continue;
+    STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, file)));
+    texts.push_back({std::move(text), "Model", TextRole::kChild, {}});
+    names.push_back(absl::StrCat("children/", file));
+  }
+  STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans, Scan(zygote, limits, texts));
+  for (size_t i = 0; i < scans.size(); ++i) {
+    const std::vector<Violation> found = SourceViolations(scans[i], names[i]);
+    violations.insert(violations.end(), found.begin(), found.end());
   }
   return violations;
 }

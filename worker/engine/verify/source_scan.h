@@ -1,6 +1,6 @@
 #pragma once
-// The static half of the judge: what the text of a refactored file uses, read with Python's ast in a
-// trusted fork. Nothing of the file is executed.
+// The static half of the judge: what the text of a refactored file or of a child uses, read with Python's ast
+// in a trusted fork. Nothing of the file is executed.
 
 #include <string>
 #include <vector>
@@ -8,8 +8,12 @@
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
 #include "worker/engine/host/zygote.h"
+#include "worker/engine/verify/violation.h"
 
 namespace strata::verify {
+
+// What a text is. Of a script (composition_test.py) the classes are the model, the rest is how it is tested.
+enum class TextRole : uint8_t { kParent, kChild, kScript };
 
 struct SourceScan {
   bool has_class = false;    // `class_name` is defined at the top level
@@ -21,11 +25,16 @@ struct SourceScan {
 
 // `imports`: top-level modules that it may import beside torch, children and the standard library's basics.
 absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits,
-                                      const std::string& text, const std::string& class_name,
+                                      const std::string& text, const std::string& class_name, TextRole role,
                                       const std::vector<std::string>& imports = {});
 
-// The uses that the plumbing table does not allow: [{pattern, line_number, location, reason}]. `text` is
-// what was scanned.
-nlohmann::ordered_json SourceViolations(const SourceScan& scan, const std::string& class_name);
+// The uses that are not allowed: compute and modules in a parent, by the plumbing table, and whatever reaches
+// beyond a model anywhere. `file` is how the verdict names it. A text that does not parse, or has no such
+// class, has none: it cannot be loaded.
+std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file);
+
+// The same for every file of a folder of children, named children/FILE.
+absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,
+                                                    const std::string& folder);
 
 }  // namespace strata::verify

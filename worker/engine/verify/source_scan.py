@@ -1,7 +1,8 @@
-"""Reads a refactored file with ast and lists what its methods use. Runs nothing of it.
+"""Reads a refactored file or a child with ast and lists what its text uses. Runs nothing of it.
 
-scan() only says what stands in the text; which uses are violations is decided by the caller, from the one
-table of operators.
+scan() only says what stands in the text and of which kind; which operators are violations is decided by the
+caller, from the one table of operators. What reaches beyond a model is a violation of its own kind, in a
+parent and in a child alike.
 """
 
 import ast
@@ -12,15 +13,52 @@ import torch
 CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
 # Methods of a tensor that are no operators.
 QUERIES = {
-    "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "element_size", "data_ptr",
+    "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "element_size",
     "is_floating_point", "is_complex", "is_contiguous", "get_device", "item", "tolist", "type", "float", "half",
     "double", "bfloat16", "int", "long", "short", "bool", "byte", "cpu", "cuda", "register_buffer", "dtype",
     "requires_grad_", "apply", "values", "index", "copy", "get",
 }
 IMPORTS = {
-    "torch", "children", "__future__", "argparse", "collections", "dataclasses", "enum", "functools", "itertools", "math",
-    "os", "pathlib", "sys", "traceback", "typing", "warnings",
+    "torch", "__future__", "abc", "collections", "contextlib", "dataclasses", "enum", "functools", "itertools", "math",
+    "numbers", "operator", "sys", "traceback", "typing", "warnings",
 }
+# A parent finds its children beside itself.
+PARENT_IMPORTS = {"children", "argparse", "os", "pathlib"}
+# What of these two a file may touch.
+SYS_NAMES = {"sys.exit", "sys.path", "sys.stderr", "sys.stdout", "sys.argv", "sys.float_info", "sys.maxsize"}
+OS_NAMES = {"os.path"}
+TEST_FUNCTIONS = {"get_inputs", "get_input_kwargs", "get_init_inputs", "get_expected_output_shape", "run_tests", "main"}
+
+TESTS = {f"{name}()" for name in TEST_FUNCTIONS}
+SEEDS = {"manual_seed", "cuda.manual_seed", "cuda.manual_seed_all", "random.manual_seed", "Generator"}
+
+BUILTINS = {
+    "eval", "exec", "open", "compile", "__import__", "globals", "locals", "vars", "setattr", "delattr", "input",
+    "breakpoint", "memoryview",
+}
+# Of torch: what reads files, talks to others, changes torch, or asks for what a model cannot know.
+TORCH_PREFIXES = (
+    "load", "save", "from_file", "from_numpy", "frombuffer", "from_dlpack", "hub", "jit", "package", "serialization",
+    "ops.load_library", "ops.loaded_libraries", "classes", "distributed", "multiprocessing", "futures", "library",
+    "overrides", "utils", "_C", "_dynamo", "_inductor", "_ops", "fx", "func.functional_call", "manual_seed", "seed",
+    "initial_seed", "get_rng_state", "set_rng_state", "random", "cuda.manual_seed", "cuda.get_rng_state", "Generator",
+    "cuda.set_rng_state", "cuda.Stream", "cuda.stream", "compile", "nn.modules.module", "nn.utils", "testing",
+    "profiler", "autograd.profiler", "monitor", "set_num_threads", "set_default_device", "set_default_dtype",
+    "set_default_tensor_type", "use_deterministic_algorithms", "set_printoptions", "storage", "UntypedStorage",
+    "TypedStorage", "nn.parallel", "fork", "wait", "_tensor", "_utils",
+)
+METHODS = {
+    "numpy", "__array__", "data_ptr", "storage", "untyped_storage", "share_memory_", "apply_", "map_", "map2_", "set_",
+    "register_hook", "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+    "register_state_dict_pre_hook", "register_load_state_dict_post_hook", "register_module_forward_hook",
+    "register_buffer_registration_hook", "__dlpack__", "resize_", "load_state_dict", "register_parametrization",
+}
+DUNDERS = {
+    "__init__", "__name__", "__file__", "__doc__", "__len__", "__iter__", "__getitem__", "__call__", "__class__",
+    "__post_init__", "__version__", "__annotations__", "__future__", "__all__", "__main__", "__repr__", "__str__",
+    "__contains__", "__enter__", "__exit__", "__eq__", "__add__", "__mul__", "__sub__", "__neg__",
+}
+CHANGES = {"append", "extend", "insert", "update", "setdefault", "pop", "popitem", "clear", "remove", "add", "discard"}
 
 
 def dotted(node):
@@ -31,6 +69,12 @@ def dotted(node):
     if isinstance(node, ast.Name):
         return ".".join([node.id] + parts[::-1])
     return ""
+
+
+def root(node):
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def aliases(tree):
@@ -46,75 +90,273 @@ def aliases(tree):
     return names
 
 
+def assigned(node):
+    """The targets of a statement that binds or changes something."""
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, (ast.AugAssign, ast.AnnAssign, ast.For)):
+        targets = [node.target]
+    elif isinstance(node, ast.Delete):
+        targets = node.targets
+    elif isinstance(node, ast.With):
+        targets = [item.optional_vars for item in node.items if item.optional_vars]
+    else:
+        targets = []
+    for target in targets:
+        yield from target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def is_main_block(node):
+    return isinstance(node, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test))
+
+
+class Reach(ast.NodeVisitor):
+    """What reaches beyond a model, anywhere in a file."""
+
+    def __init__(self, tree, imports):
+        self.names, self.imports, self.found, self.where = aliases(tree), imports, [], ["file"]
+        self.top = {node.id for statement in tree.body for node in map_names(statement)}
+        self.locals = [set()]
+
+    def add(self, node, kind, name):
+        self.found.append({"location": self.where[-1], "line": node.lineno, "kind": kind, "name": name})
+
+    def full(self, node):
+        name = dotted(node)
+        head, _, rest = name.partition(".")
+        return f"{self.names[head]}.{rest}".rstrip(".") if head in self.names else name
+
+    def visit_Import(self, node):
+        self.check_modules(node, [item.name for item in node.names])
+
+    def visit_ImportFrom(self, node):
+        module = node.module or ("children" if node.level else "")
+        self.check_modules(node, [module])
+        for item in node.names:
+            if item.name == "*" and module.split(".")[0] != "children":
+                self.add(node, "import", f"{module}.*")
+            self.check_name(node, f"{module}.{item.name}")
+
+    def check_modules(self, node, modules):
+        for module in modules:
+            if module.split(".")[0] not in self.imports:
+                self.add(node, "import", module)
+            self.check_name(node, module)
+
+    def check_name(self, node, full):
+        if full.startswith("torch."):
+            rest = full[len("torch."):]
+            if rest in SEEDS and len(self.where) > 1 and self.where[1] in TESTS:
+                return None
+            for prefix in TORCH_PREFIXES:
+                if rest == prefix or rest.startswith(prefix + "."):
+                    return self.add(node, "reach", full)
+        if full.startswith("sys.") and not any(full == n or full.startswith(n + ".") for n in SYS_NAMES):
+            return self.add(node, "reach", full)
+        if full.startswith("os.") and not any(full == n or full.startswith(n + ".") for n in OS_NAMES):
+            return self.add(node, "reach", full)
+        return None
+
+    def visit_Attribute(self, node):
+        if node.attr.startswith("__") and node.attr.endswith("__") and node.attr not in DUNDERS:
+            self.add(node, "reach", node.attr)
+        elif node.attr in METHODS:
+            self.add(node, "reach", f".{node.attr}")
+        else:
+            self.check_name(node, self.full(node))
+        self.generic_visit(node)
+
+    def visit_Name(self, node):
+        if node.id in BUILTINS and isinstance(node.ctx, ast.Load):
+            self.add(node, "builtin", node.id)
+        elif node.id == "__builtins__":
+            self.add(node, "builtin", node.id)
+        elif node.id in self.names:
+            self.check_name(node, self.names[node.id])
+
+    def visit_Call(self, node):
+        if isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            name = node.args[1] if len(node.args) > 1 else None
+            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                if not (isinstance(node.args[0], ast.Name) and node.args[0].id == "self"):  # self.block0, self.block1, …
+                    self.add(node, "builtin", "getattr by a name that is computed")
+            elif root(node.args[0]) in self.names or name.value in METHODS or name.value.startswith("__"):
+                self.add(node, "reach", f"getattr(…, '{name.value}')")
+        if isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 3:
+            self.add(node, "builtin", "type with three arguments")
+        if isinstance(node.func, ast.Attribute) and node.func.attr in CHANGES and self.is_global(node.func.value):
+            self.add(node, "state", root(node.func.value))
+        self.generic_visit(node)
+
+    def is_global(self, node):
+        """Changed at run time, and not a local name, not self: kept from call to call."""
+        name = root(node)
+        return len(self.where) > 1 and name in self.top and not any(name in names for names in self.locals[1:])
+
+    def visit_Global(self, node):
+        self.add(node, "state", ", ".join(node.names))
+
+    def generic_visit(self, node):
+        for target in assigned(node):
+            if isinstance(target, (ast.Attribute, ast.Subscript)):
+                if root(target) in self.names:
+                    self.add(node, "patch", dotted(target) or root(target))
+                elif self.is_global(target) or (root(target) == "type" and len(self.where) > 1):
+                    self.add(node, "state", root(target))
+                elif isinstance(target, ast.Attribute) and target.attr in ("__class__", "forward", "data"):
+                    self.add(node, "patch", f".{target.attr}")
+        super().generic_visit(node)
+
+    def visit_FunctionDef(self, node):
+        if node.name.startswith("__") and node.name.endswith("__") and node.name in (
+                "__getattr__", "__getattribute__", "__setattr__", "__call__", "__torch_function__", "__torch_dispatch__",
+                "__del__", "__reduce__", "__init_subclass__", "__instancecheck__"):
+            self.add(node, "reach", f"def {node.name}")
+        inside = {arg.arg for arg in [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]}
+        inside |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+        inside |= {a.arg for a in (node.args.vararg, node.args.kwarg) if a}
+        self.where.append(f"{node.name}()")
+        self.locals.append(inside)
+        self.generic_visit(node)
+        self.where.pop()
+        self.locals.pop()
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+
+def map_names(statement):
+    """Names that a statement of the file's top level binds."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        yield ast.Name(id=statement.name)
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node
+
+
 class Uses(ast.NodeVisitor):
+    """Which operators and modules a parent's text names."""
+
     def __init__(self, where, names):
         self.where, self.names, self.found = where, names, []
 
     def add(self, node, kind, name):
         self.found.append({"location": self.where, "line": node.lineno, "kind": kind, "name": name})
 
-    def visit_Call(self, node):
-        name = dotted(node.func)
+    def full(self, node):
+        name = dotted(node)
         head, _, rest = name.partition(".")
-        full = f"{self.names[head]}.{rest}".rstrip(".") if head in self.names else name
-        if full.startswith("torch.nn.functional.") or full.startswith("torch.nn.init."):
-            self.add(node, "functional", full.rsplit(".", 1)[1])
-        elif full.startswith("torch.nn."):
+        return f"{self.names[head]}.{rest}".rstrip(".") if head in self.names else name
+
+    def visit_Call(self, node):
+        full = self.full(node.func)
+        if full.startswith("torch.nn.") and not full.startswith(("torch.nn.functional.", "torch.nn.init.")):
             if full.rsplit(".", 1)[1] not in CONTAINERS:
                 self.add(node, "construct", full)
-        elif full.startswith("torch."):
-            self.add(node, "torch", full[len("torch."):])
-        elif full.startswith("math."):
-            pass  # of numbers, not of tensors
-        elif isinstance(node.func, ast.Attribute) and not name.startswith(("self.", "super.")):
+        elif isinstance(node.func, ast.Attribute) and not full.startswith(("self.", "super.", "math.", "torch.")):
             attribute = node.func.attr
             if attribute not in QUERIES and not attribute.startswith("__") and hasattr(torch.Tensor, attribute):
                 self.add(node, "method", attribute)
-        elif full in ("eval", "exec", "open", "compile", "__import__", "globals", "setattr", "vars"):
-            self.add(node, "builtin", full)
         self.generic_visit(node)
+
+    def visit_Attribute(self, node):
+        self.check(node, self.full(node))
+        if not dotted(node):
+            self.visit(node.value)
+
+    def visit_Name(self, node):
+        if node.id in self.names:
+            self.check(node, self.names[node.id])
+
+    def check(self, node, full):
+        """A mention is enough: an operator need not be called where it is named."""
+        if full.startswith("torch.nn.functional.") or full.startswith("torch.nn.init."):
+            self.add(node, "functional", full.rsplit(".", 1)[1])
+        elif full.startswith("torch.Tensor."):
+            self.add(node, "method", full.rsplit(".", 1)[1])
+        elif full.startswith("torch.") and not full.startswith("torch.nn"):
+            name = full[len("torch."):]
+            target = torch
+            for part in name.split("."):
+                target = getattr(target, part, None)
+            if callable(target) and not isinstance(target, (type, torch.dtype)):
+                self.add(node, "torch", name)
 
     def visit_BinOp(self, node):
         if isinstance(node.op, ast.MatMult):
             self.add(node, "torch", "matmul")
         self.generic_visit(node)
 
-    def visit_AugAssign(self, node):
-        if isinstance(node.op, ast.MatMult):
-            self.add(node, "torch", "matmul")
-        self.generic_visit(node)
+    visit_AugAssign = visit_BinOp
+
+
+def mentioned(node):
+    """Names that may be functions of the file or methods of self."""
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {
+        n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+
+
+def builders(tree):
+    """Functions and methods that only __init__ leads to: they may compute the original's buffers."""
+    functions = {}
+    for node in tree.body:
+        for item in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(item, ast.FunctionDef):
+                functions.setdefault(item.name, []).append(item)
+    found, used = {"__init__"}, None
+    while used != found:
+        used = set(found)
+        for name in set(functions) - found - {"forward"}:
+            callers = {other for other, items in functions.items() if other != name and any(name in mentioned(i) for i in items)}
+            if callers and callers <= found:
+                found.add(name)
+    return found
+
+
+def place(node, building, outside):
+    if not isinstance(node, ast.FunctionDef):
+        return outside
+    return "__init__()" if node.name in building else f"{node.name}()"
+
+
+def parent_uses(tree, names, only_classes):
+    """Of all that may run in a forward: methods, functions, decorators, class bodies, defaults."""
+    uses, building = [], builders(tree)
+    for node in tree.body:
+        if is_main_block(node) or (isinstance(node, ast.FunctionDef) and node.name in TEST_FUNCTIONS):
+            continue
+        if not isinstance(node, ast.ClassDef):
+            if only_classes:
+                continue
+            visitor = Uses(place(node, building, "file"), names)
+            visitor.visit(node)
+            uses += visitor.found
+            continue
+        for item in [*node.body, *node.decorator_list]:
+            visitor = Uses(place(item, building, "class"), names)
+            visitor.visit(item)
+            uses += visitor.found
+    return uses
 
 
 def scan(request, _):
-    """`request`: JSON {source, class, imports}. Returns JSON; the second argument is not used."""
+    """`request`: JSON {source, class, imports, role: parent|child|script}. Returns JSON; the second argument is not
+    used. Of a script only the classes are a model."""
     request = json.loads(request)
-    source, class_name, imports = request["source"], request["class"], IMPORTS | set(request["imports"])
+    imports = IMPORTS | set(request["imports"]) | (set() if request["role"] == "child" else PARENT_IMPORTS)
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(request["source"])
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return json.dumps({"error": str(error), "line": getattr(error, "lineno", None) or 0})
-    names = aliases(tree)
-    uses = []
-    for node in ast.walk(tree):
-        modules = []
-        if isinstance(node, ast.Import):
-            modules = [item.name for item in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or "children"]
-        for module in modules:
-            if module.split(".")[0] not in imports:
-                uses.append({"location": "import", "line": node.lineno, "kind": "import", "name": module})
-    found_class = False
+    reach = Reach(tree, imports)
     for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            found_class |= node.name == class_name
-            for item in node.body:
-                if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    visitor = Uses(f"{item.name}()", names)
-                    for statement in item.body:
-                        visitor.visit(statement)
-                    uses += visitor.found
-    has_main = any(
-        isinstance(node, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test))
-        for node in tree.body)
-    return json.dumps({"has_class": found_class, "has_main": has_main, "uses": uses})
+        if request["role"] != "script" or isinstance(node, (ast.ClassDef, ast.Import, ast.ImportFrom)):
+            reach.visit(node)
+    uses = reach.found
+    if request["role"] != "child":
+        uses += parent_uses(tree, reach.names, only_classes=request["role"] == "script")
+    return json.dumps({
+        "has_class": any(isinstance(node, ast.ClassDef) and node.name == request["class"] for node in tree.body),
+        "has_main": any(is_main_block(node) for node in tree.body),
+        "uses": uses,
+    })

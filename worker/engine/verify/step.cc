@@ -1,7 +1,13 @@
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/status.h"
+#include "worker/engine/program/plumbing.h"
 #include "worker/engine/verify/judge.h"
 #include "worker/engine/verify/runs.h"
 #include "worker/engine/verify/verify.h"
@@ -23,83 +29,134 @@ std::vector<std::string> ChildStems(const std::string& children_dir) {
   return stems;
 }
 
-// What one child executes alone, by the shapes of its arguments.
-struct ChildAlone {
-  std::map<std::string, std::vector<std::pair<std::string, int64_t>>> counted_at;
+// What a child's own get_inputs() draws, as ArgumentShapes says it, one for each workload.
+struct Drawn {
+  std::vector<std::string> shapes;
   host::RunOutcome failure{.status = host::RunStatus::kOk};
 };
 
-absl::StatusOr<ChildAlone> RunAlone(const Context& context, const std::string& file, int workloads) {
-  ChildAlone alone;
+absl::StatusOr<Drawn> RunAlone(const Context& context, const std::string& file, int workloads) {
+  Drawn drawn;
   for (int workload = 0; workload < workloads; ++workload) {
     absl::StatusOr<Counted> run = CountAlone(context, file, workload);
     if (!run.ok()) return run.status();
     if (run->outcome.status != host::RunStatus::kOk) {
-      alone.failure = run->outcome;
-      return alone;
+      drawn.failure = run->outcome;
+      return drawn;
     }
-    alone.counted_at.emplace(run->executed.shapes, run->executed.counted);
+    drawn.shapes.push_back(run->executed.shapes);
   }
-  return alone;
+  return drawn;
 }
 
 struct StepCoverage {
   ordered_json report;
   host::RunOutcome failure{.status = host::RunStatus::kOk};
-  std::string failed_file, unmatched;
+  std::string failed_file;
+  std::vector<Violation> violations;  // rule `dimensions`
 };
 
+// Shapes that Python works out from the data differ from call to call: get_inputs() then draws no less.
+bool CoversAll(const std::string& drawn, const std::set<std::string>& ran) {
+  const auto numbers = [](const std::string& text) {
+    std::vector<int64_t> found;
+    int64_t number = 0;
+    for (const absl::string_view part : absl::StrSplit(text, absl::ByAnyChar("[], "))) {
+      if (absl::SimpleAtoi(part, &number)) found.push_back(number);
+    }
+    return found;
+  };
+  const std::vector<int64_t> mine = numbers(drawn);
+  std::vector<int64_t> low = numbers(*ran.begin()), high = low;
+  for (const std::string& text : ran) {
+    const std::vector<int64_t> theirs = numbers(text);
+    if (theirs.size() != mine.size()) return false;
+    for (size_t i = 0; i < mine.size(); ++i) {
+      low[i] = std::min(low[i], theirs[i]);
+      high[i] = std::max(high[i], theirs[i]);
+    }
+  }
+  for (size_t i = 0; i < mine.size(); ++i) {
+    if (mine[i] < high[i] || (low[i] == high[i] && mine[i] != high[i])) return false;
+  }
+  return true;
+}
+
+// Every shape that a component of ours runs at is a workload of its; work of others says the largest.
+void CheckDimensions(const std::string& stem, const std::vector<std::string>& drawn,
+                     const std::set<std::string>& ran, std::vector<Violation>& violations) {
+  const bool fits = std::any_of(drawn.begin(), drawn.end(), [&](const std::string& shapes) {
+    return ran.contains(shapes) || CoversAll(shapes, ran);
+  });
+  if (fits) return;
+  violations.push_back({rules::kDimensions, absl::StrCat("children/", stem, ".py"), 0,
+                        absl::StrCat("in the parent it runs at ", *ran.begin(), "; its get_inputs() draws ",
+                                     absl::StrJoin(drawn, ", or ")),
+                        "draw the exact dimensions in get_inputs()"});
+}
+
+// What each child file executed inside the refactored model.
+std::map<std::string, std::map<std::string, int64_t>> CountByChild(const program::Program& refactored,
+                                                                   const ChildScopes& scopes) {
+  std::map<program::InvocationId, std::string> stems;
+  for (const ChildScopes::ChildRun& run : scopes.runs()) stems[run.invocation] = run.stem;
+  std::map<std::string, std::map<std::string, int64_t>> counts;
+  const std::vector<bool> live = LiveCalls(refactored);
+  for (const program::Call& call : refactored.calls) {
+    if (!live[static_cast<size_t>(call.id)] || !scopes.Inside(call.scope)) continue;
+    if (program::Classify(refactored, call) == program::OpClass::kPlumbing) continue;
+    counts[stems.at(scopes.ChildOf(call.scope))][program::OperatorName(call.op)]++;
+  }
+  return counts;
+}
+
 // original.py stands for the model, refactored.py for the composition, the children (× calls) for kernels.
-// A child that ran at shapes its own get_inputs() never draws covers nothing there.
 absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judgement,
                                    const std::string& step_dir, const std::string& name,
                                    const StepOptions& options) {
   const std::string children_dir = step_dir + "/children";
-  const ChildScopes scopes(judgement.refactored, children_dir);
+  const program::Program& refactored = judgement.refactored;
+  const ChildScopes scopes(refactored, judgement.children_dir);
   StepCoverage coverage;
   CoverageInput input{.timestamp = Timestamp(),
                       .model_file = name + "/original.py",
                       .original = CountOperators(judgement.original),
                       .parent_arithmetic = ArithmeticOutside(
-                          judgement.refactored, [&](program::InvocationId id) { return scopes.Inside(id); }),
+                          refactored, [&](program::InvocationId id) { return scopes.Inside(id); }),
                       .files = {}};
+  const auto executed = CountByChild(refactored, scopes);
   for (const std::string& stem : ChildStems(children_dir)) {
+    CoveringFile file{.path = absl::StrCat(name, "/children/", stem, ".py"), .executed = {}};
+    if (const auto found = executed.find(stem); found != executed.end()) file.executed = found->second;
+    file.runs = std::count_if(scopes.runs().begin(), scopes.runs().end(),
+                              [&](const ChildScopes::ChildRun& run) { return run.stem == stem; });
+    input.files.push_back(file);
     const auto known = options.child_workloads.find(stem);
-    const int workloads = known == options.child_workloads.end() ? 1 : known->second;
-    absl::StatusOr<ChildAlone> alone =
-        RunAlone(context, absl::StrCat(children_dir, "/", stem, ".py"), workloads);
-    if (!alone.ok()) return alone.status();
-    if (alone->failure.status != host::RunStatus::kOk) {
-      coverage.failure = alone->failure;
-      coverage.failed_file = absl::StrCat(name, "/children/", stem, ".py");
+    STRATA_ASSIGN_OR_RETURN(const Drawn drawn,
+                            RunAlone(context, absl::StrCat(children_dir, "/", stem, ".py"),
+                                     known == options.child_workloads.end() ? 1 : known->second));
+    if (drawn.failure.status != host::RunStatus::kOk) {
+      coverage.failure = drawn.failure;
+      coverage.failed_file = file.path;
       return coverage;
     }
-    CoveringFile file{.path = absl::StrCat(name, "/children/", stem, ".py"), .executed = {}};
-    for (const ChildScopes::ChildRun& run : scopes.runs()) {
-      if (run.stem != stem) continue;
-      file.runs++;
-      const std::string shapes = ArgumentShapes(
-          judgement.refactored, judgement.refactored.invocations[static_cast<size_t>(run.invocation)]);
-      const auto counts = alone->counted_at.find(shapes);
-      if (counts == alone->counted_at.end()) {
-        coverage.unmatched =
-            absl::StrCat(file.path, " runs at ", shapes, ", which its get_inputs() never draws");
-        continue;
-      }
-      for (const auto& [op, count] : counts->second) file.executed[op] += count;
-    }
-    input.files.push_back(std::move(file));
+    const auto ran = judgement.child_shapes.find(stem);
+    if (ran != judgement.child_shapes.end())
+      CheckDimensions(stem, drawn.shapes, ran->second, coverage.violations);
   }
   coverage.report = CoverageJson(input, /*summary=*/false);
-  if (!coverage.unmatched.empty()) coverage.report["note"] = coverage.unmatched;
   return coverage;
 }
 
 std::string CoverageReason(const StepCoverage& coverage) {
-  if (!coverage.unmatched.empty()) return coverage.unmatched;
   const ordered_json& numbers = coverage.report["coverage"];
   return absl::StrCat("coverage: missing ", numbers["missing_op_types"].dump(), ", extra ",
                       numbers["extra_op_types"].dump());
+}
+
+std::string Sentence(const Violation& violation) {
+  return absl::StrCat(violation.rule, ": ", violation.file,
+                      violation.line > 0 ? absl::StrCat(":", violation.line) : "", ": ", violation.what);
 }
 
 }  // namespace
@@ -120,10 +177,14 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
   if (!judgement.ok()) return judgement.status();
 
   StepVerdict verdict;
+  verdict.decision = judgement->decision;
+  verdict.violations = std::move(judgement->violations);
+  verdict.notes = std::move(judgement->notes);
   verdict.verification_result = std::move(judgement->result);
   verdict.failure = judgement->failure;
   verdict.reason = judgement->reason;
-  if (judgement->failure.status != host::RunStatus::kOk) return verdict;
+  if (judgement->failure.status != host::RunStatus::kOk || judgement->refactored.invocations.empty())
+    return verdict;
 
   absl::StatusOr<StepCoverage> coverage = Cover(context, *judgement, step_dir, name, options);
   if (!coverage.ok()) return coverage.status();
@@ -131,10 +192,16 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
   verdict.failure = coverage->failure;
   if (coverage->failure.status != host::RunStatus::kOk) {
     verdict.reason = absl::StrCat(coverage->failed_file, ": ", Describe(coverage->failure));
+    if (verdict.decision == Decision::kAccepted) verdict.decision = Decision::kCannotJudge;
     return verdict;
   }
-  const bool covered = coverage->unmatched.empty() && IsFullCoverage(coverage->report);
-  verdict.pass = judgement->pass && covered;
+  for (Violation& violation : coverage->violations) {
+    verdict.decision = Decision::kRejected;
+    if (verdict.reason.empty()) verdict.reason = Sentence(violation);
+    verdict.violations.push_back(std::move(violation));
+  }
+  const bool covered = IsFullCoverage(coverage->report);
+  verdict.pass = verdict.decision == Decision::kAccepted && covered;
   if (verdict.reason.empty() && !covered) verdict.reason = CoverageReason(*coverage);
   return verdict;
 }

@@ -15,6 +15,7 @@
 #include "worker/engine/program/program.h"
 #include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/findings.h"
+#include "worker/engine/verify/violation.h"
 
 namespace strata::verify {
 
@@ -27,8 +28,16 @@ struct Context {
   Findings* findings = nullptr;  // of this process; without them every file is run again
 };
 
+enum class Decision : uint8_t { kAccepted, kRejected, kCannotJudge };
+const char* DecisionName(Decision decision);  // "accepted", "rejected", "cannot be judged"
+
 // The schemas of docs/bundle_format.md, as JSON. File names in them are relative to the bundle.
 struct StepVerdict {
+  Decision decision = Decision::kCannotJudge;
+  std::vector<Violation> violations;  // files relative to the step
+  std::vector<std::string> notes;     // what the reader of an acceptance should know
+  // Accepted, and covered operator by operator under the original's own names: what the gate of a
+  // decomposition of ours asks for. Others may spell a function otherwise.
   bool pass = false;
   nlohmann::ordered_json verification_result;  // verification_result.json
   nlohmann::ordered_json coverage_report;      // coverage_report.json
@@ -49,6 +58,16 @@ struct StepOptions {
 // ends in steps/STEP.
 absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string& step_dir,
                                        const StepOptions& options);
+
+// A folder made by anybody: a bundle, or a single step (docs/judge.md). JSON:
+// {verdict, kind: step|bundle, folder, violations[], notes[], not_judged[], error?, steps[]?, environment,
+//  cpu_seconds{stage: s}?}
+struct FolderVerdict {
+  Decision decision = Decision::kCannotJudge;
+  std::string reason;  // one sentence when not accepted
+  nlohmann::ordered_json json;
+};
+absl::StatusOr<FolderVerdict> VerifyFolder(const Context& context, const std::string& folder);
 
 // `python FILE` in a runner prints PASS and exits 0; with `by_import` (a source that has its own
 // __main__) run_tests() is called instead.

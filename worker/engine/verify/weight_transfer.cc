@@ -3,9 +3,16 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/files.h"
+#include "base/status.h"
+#include "worker/engine/host/tensor_header.h"
+
 namespace strata::verify {
 namespace {
 
+using nlohmann::json;
 using nlohmann::ordered_json;
 using program::Program;
 
@@ -24,7 +31,85 @@ void AddKeys(const Program& program, const program::Module& module,
   }
 }
 
+constexpr int64_t kMaxMapBytes = int64_t{64} << 20;
+
+std::vector<std::string> Targets(const WeightMap& map, const std::string& key) {
+  const auto found = map.find(key);
+  return found == map.end() ? std::vector<std::string>{key} : found->second;
+}
+
+// Key -> position of its group.
+std::map<std::string, size_t> GroupOf(const std::vector<std::vector<std::string>>& groups) {
+  std::map<std::string, size_t> group_of;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    for (const std::string& key : groups[i]) group_of[key] = i;
+  }
+  return group_of;
+}
+
 }  // namespace
+
+absl::StatusOr<WeightMap> ReadWeightMap(const std::string& path) {
+  STRATA_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxMapBytes));
+  const json parsed = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!parsed.is_object())
+    return absl::InvalidArgumentError("it is no JSON object {original key: refactored key}");
+  WeightMap map;
+  for (const auto& [key, value] : parsed.items()) {
+    std::vector<std::string>& targets = map[key];
+    for (const json& target : value.is_array() ? value : json::array({value})) {
+      if (!target.is_string())
+        return absl::InvalidArgumentError(
+            absl::StrCat("the value of '", key, "' is neither a key nor a list of keys"));
+      targets.push_back(target.get<std::string>());
+    }
+  }
+  return map;
+}
+
+std::string ToText(const WeightMap& map) {
+  ordered_json object = ordered_json::object();
+  for (const auto& [key, targets] : map) {
+    if (targets.size() == 1)
+      object[key] = targets[0];
+    else
+      object[key] = targets;
+  }
+  return object.dump();
+}
+
+absl::StatusOr<std::vector<Weight>> ReadWeights(const std::string& path) {
+  STRATA_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  STRATA_ASSIGN_OR_RETURN(const host::Header header, host::ParseHeader(bytes));
+  std::vector<Weight> weights;
+  for (const host::TensorHeader& tensor : header.tensors) {
+    weights.push_back({tensor.name, absl::StrCat(tensor.dtype, "[", absl::StrJoin(tensor.sizes, ","), "]")});
+  }
+  return weights;
+}
+
+WeightMap GuessWeightMap(const std::vector<Weight>& original, const std::vector<Weight>& refactored) {
+  std::map<std::string, std::string> type_of;
+  for (const Weight& weight : refactored) type_of[weight.key] = weight.type;
+  WeightMap map;
+  std::map<std::string, std::vector<std::string>> left;  // type -> original keys
+  std::set<std::string> taken;
+  for (const Weight& weight : original) {
+    const auto same = type_of.find(weight.key);
+    if (same != type_of.end() && same->second == weight.type)
+      taken.insert(weight.key);
+    else
+      left[weight.type].push_back(weight.key);
+  }
+  std::map<std::string, size_t> next;
+  for (const Weight& weight : refactored) {
+    if (taken.contains(weight.key)) continue;
+    const std::vector<std::string>& candidates = left[weight.type];
+    size_t& index = next[weight.type];
+    if (index < candidates.size()) map[candidates[index++]] = {weight.key};
+  }
+  return map;
+}
 
 std::vector<std::vector<std::string>> StateDictKeys(const Program& program) {
   std::map<program::ValueId, std::vector<std::string>> groups;
@@ -38,38 +123,75 @@ std::vector<std::vector<std::string>> StateDictKeys(const Program& program) {
   return keys;
 }
 
-ordered_json WeightTransferJson(const Program& original, const Program& refactored,
-                                const std::map<std::string, std::string>& weight_map) {
-  const auto target = [&](const std::string& key) {
-    const auto it = weight_map.find(key);
-    return it == weight_map.end() ? key : it->second;
-  };
-  std::set<std::string> refactored_keys;
-  for (const auto& group : StateDictKeys(refactored)) refactored_keys.insert(group.begin(), group.end());
+std::map<std::string, std::string> WeightSources(const Program& original, const Program& refactored,
+                                                 const WeightMap& map) {
+  const auto groups = StateDictKeys(refactored);
+  const std::map<std::string, size_t> group_of = GroupOf(groups);
+  std::map<std::string, std::string> sources;
+  for (const auto& keys : StateDictKeys(original)) {
+    for (const std::string& key : keys) {
+      for (const std::string& target : Targets(map, key)) {
+        const auto group = group_of.find(target);
+        if (group == group_of.end()) continue;
+        for (const std::string& tied : groups[group->second]) sources.emplace(tied, key);
+      }
+    }
+  }
+  return sources;
+}
 
-  std::set<std::string> reached;
+ordered_json WeightTransferJson(const Program& original, const Program& refactored, const WeightMap& map) {
+  const std::map<std::string, std::string> sources = WeightSources(original, refactored, map);
   ordered_json unmapped_original = ordered_json::array(), unmapped_refactored = ordered_json::array();
-  ordered_json used = ordered_json::object();
+  WeightMap used;
   for (const auto& group : StateDictKeys(original)) {
     bool mapped = false;
     for (const std::string& key : group) {
-      if (!refactored_keys.contains(target(key))) continue;
-      mapped = true;
-      used[key] = target(key);
-      reached.insert(target(key));
+      for (const std::string& target : Targets(map, key)) {
+        if (!sources.contains(target)) continue;
+        mapped = true;
+        used[key].push_back(target);
+      }
     }
     if (!mapped) unmapped_original.push_back(group[0]);
   }
   for (const auto& group : StateDictKeys(refactored)) {
-    const bool mapped =
-        std::any_of(group.begin(), group.end(), [&](const auto& key) { return reached.contains(key); });
-    if (!mapped) unmapped_refactored.push_back(group[0]);
+    if (!sources.contains(group[0])) unmapped_refactored.push_back(group[0]);
   }
   return {{"status", unmapped_refactored.empty() ? "OK" : "FAIL"},
           {"mapped_count", used.size()},
           {"unmapped_original", unmapped_original},
           {"unmapped_refactored", unmapped_refactored},
-          {"weight_map", used}};
+          {"weight_map", ordered_json::parse(ToText(used))}};
+}
+
+std::vector<Violation> WeightViolations(const Program& original, const Program& refactored,
+                                        const WeightMap& map) {
+  std::vector<Violation> violations;
+  const auto groups = StateDictKeys(refactored);
+  const std::map<std::string, std::string> sources = WeightSources(original, refactored, map);
+  for (const auto& group : groups) {
+    if (sources.contains(group[0])) continue;
+    violations.push_back({rules::kWeights, "weight_map.json", 0,
+                          absl::StrCat("no weight of the original goes to '", group[0], "'"),
+                          "map an original key to it, or take it out of the child"});
+  }
+  const std::map<std::string, size_t> group_of = GroupOf(groups);
+  for (const auto& keys : StateDictKeys(original)) {
+    std::set<size_t> reached;
+    for (const std::string& key : keys) {
+      for (const std::string& target : Targets(map, key)) {
+        if (group_of.contains(target)) reached.insert(group_of.at(target));
+      }
+    }
+    // A map may say one key's name for several copies of it; two names of one weight may not part.
+    if (keys.size() < 2 || reached.size() < 2) continue;
+    violations.push_back({rules::kTies, "refactored.py", 0,
+                          absl::StrCat("'", absl::StrJoin(keys, "' and '"),
+                                       "' are one weight in the original and ", reached.size(), " here"),
+                          "tie them in __init__: self.head.linear.weight = self.embedding.weight"});
+  }
+  return violations;
 }
 
 }  // namespace strata::verify

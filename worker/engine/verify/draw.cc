@@ -1,0 +1,222 @@
+#include "worker/engine/verify/draw.h"
+
+#include <cmath>
+#include <exception>
+#include <functional>
+#include <random>
+#include <set>
+
+#include "ATen/ATen.h"
+#include "ATen/MemoryOverlap.h"
+#include "ATen/core/grad_mode.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "worker/engine/host/tensor_file.h"
+
+namespace strata::verify {
+namespace {
+
+// Scalars from the standard library, tensors from torch's generator: both from one seed.
+class Dice {
+ public:
+  explicit Dice(int64_t seed) : engine_(static_cast<uint64_t>(seed)) {
+    at::manual_seed(static_cast<uint64_t>(seed));
+  }
+  double Between(double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(engine_);
+  }
+  double Sign() { return Between(0, 1) < 0.5 ? -1 : 1; }
+  bool Coin() { return Between(0, 1) < 0.5; }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+bool IsFloat(const at::Tensor& tensor) { return tensor.is_floating_point() || tensor.is_complex(); }
+
+at::Tensor Normal(at::IntArrayRef sizes) { return at::randn(sizes, at::kFloat); }
+
+// Mean 0, spread 1, with or without tails.
+at::Tensor Spread(Dice& dice, at::IntArrayRef sizes) {
+  if (dice.Coin()) return Normal(sizes);
+  return at::rand(sizes, at::kFloat).sub_(0.5).mul_(std::sqrt(12.0));
+}
+
+// ---- weights -------------------------------------------------------------------------------------------
+
+at::Tensor WideParameter(Dice& dice, const at::Tensor& built) {
+  const int64_t rows = built.dim() >= 2 ? built.size(0) : 1;
+  if (built.dim() >= 2 && rows > 0) {
+    const double fan_in = static_cast<double>(std::max<int64_t>(1, built.numel() / rows));
+    const double spread = dice.Between(0.7, 1.3) / std::sqrt(fan_in);
+    return Spread(dice, built.sizes()).mul_(spread).add_(dice.Between(-0.3, 0.3) * spread);
+  }
+  const double mean = dice.Sign() * dice.Between(0.4, 1.2);
+  return Spread(dice, built.sizes()).mul_(dice.Between(0.1, 0.4)).add_(mean);
+}
+
+at::Tensor NarrowParameter(Dice& dice, const at::Tensor& built) {
+  const at::Tensor old = built.to(at::kFloat);
+  const double own = old.numel() > 1 ? old.std().item<double>() : 0;
+  const double spread = std::isfinite(own) && own > 0 ? 0.2 * own : 0.02;
+  return old.mul(dice.Between(0.8, 1.2)).add_(Normal(built.sizes()).mul_(spread));
+}
+
+// One in twenty is small, so that what is added to it under the root shows.
+at::Tensor Variance(Dice& dice, const at::Tensor& built, Reach reach) {
+  if (reach == Reach::kNarrow) return built.to(at::kFloat).mul(Normal(built.sizes()).mul_(0.2).exp_());
+  const at::Tensor usual = at::rand(built.sizes(), at::kFloat).mul_(1.5).add_(dice.Between(0.3, 0.6));
+  return at::where(at::rand(built.sizes(), at::kFloat).lt(0.05), usual * 0.01, usual);
+}
+
+at::Tensor DrawWeight(Dice& dice, const at::Tensor& built, WeightRole role, Reach reach) {
+  switch (role) {
+    case WeightRole::kRunningVariance:
+      return Variance(dice, built, reach);
+    case WeightRole::kRunningMean:
+      return Normal(built.sizes()).mul_(dice.Between(0.2, 0.6)).add_(dice.Between(-0.3, 0.3));
+    case WeightRole::kParameter:
+    case WeightRole::kFixed:
+      break;
+  }
+  return reach == Reach::kWide ? WideParameter(dice, built) : NarrowParameter(dice, built);
+}
+
+at::Tensor WithPhase(const at::Tensor& real, const at::Tensor& like) {
+  if (!like.is_complex()) return real;
+  return at::complex(real, Normal(like.sizes()).mul_(real.abs().mean().item<double>()));
+}
+
+// ---- inputs --------------------------------------------------------------------------------------------
+
+enum class Domain : uint8_t { kKeep, kProbabilities, kUnit, kPositive, kAny };
+
+Domain DomainOf(const at::Tensor& tensor) {
+  if (tensor.numel() == 0 || at::has_internal_overlap(tensor) != at::MemOverlap::No) return Domain::kKeep;
+  if (tensor.is_complex()) return Domain::kAny;
+  if (!tensor.is_floating_point()) return Domain::kKeep;
+  const at::Tensor values = tensor.to(at::kFloat);
+  if (!at::isfinite(values).all().item<bool>()) return Domain::kKeep;
+  if (values.eq(0).logical_or(values.eq(1)).all().item<bool>()) return Domain::kKeep;
+  const double low = values.min().item<double>(), high = values.max().item<double>();
+  if (low < 0) return Domain::kAny;
+  const bool sums_to_one =
+      values.dim() > 0 && values.size(-1) > 1 && values.sum(-1).sub(1).abs().max().item<double>() < 1e-3;
+  if (sums_to_one) return Domain::kProbabilities;
+  return high <= 1 ? Domain::kUnit : Domain::kPositive;
+}
+
+// One factor per row: the last dimension shares it. Of vectors and numbers, one per element.
+at::Tensor RowScales(const at::Tensor& like, const std::vector<double>& choices) {
+  std::vector<int64_t> sizes = like.sizes().vec();
+  if (sizes.size() > 1) sizes.back() = 1;
+  const at::Tensor table = at::tensor(choices, at::kFloat);
+  const at::Tensor picked = at::randint(static_cast<int64_t>(choices.size()), sizes, at::kLong);
+  return table.index({picked});
+}
+
+std::vector<double> Choices(Reach reach, bool mostly_large) {
+  if (reach == Reach::kNarrow) return {0.3, 1, 1, 3};
+  if (mostly_large) return {1, 1, 10, 30, 100};
+  return {1, 1, 0.1, 1e-2, 1e-4, 0};
+}
+
+at::Tensor DrawInput(Dice& dice, const at::Tensor& drawn, Domain domain, Reach reach, bool mostly_large) {
+  switch (domain) {
+    case Domain::kProbabilities:
+      return at::softmax(Normal(drawn.sizes()).mul_(reach == Reach::kWide ? 3 : 1), -1);
+    case Domain::kUnit: {
+      const at::Tensor inside = at::rand(drawn.sizes(), at::kFloat);
+      if (reach == Reach::kNarrow) return inside;
+      const at::Tensor edge = at::rand(drawn.sizes(), at::kFloat);
+      return at::where(edge.lt(0.1), at::zeros_like(inside),
+                       at::where(edge.gt(0.9), at::ones_like(inside), inside * inside));
+    }
+    case Domain::kPositive:
+      return Normal(drawn.sizes())
+          .mul_(0.5)
+          .exp_()
+          .mul_(RowScales(drawn, reach == Reach::kNarrow ? std::vector<double>{0.3, 1, 3}
+                                                         : std::vector<double>{0.01, 0.1, 1, 10, 100}));
+    case Domain::kAny:
+    case Domain::kKeep:
+      break;
+  }
+  const at::Tensor scale = RowScales(drawn, Choices(reach, mostly_large));
+  return Normal(drawn.sizes()).add_(dice.Between(-0.2, 0.2)).mul_(scale);
+}
+
+using Fill = std::function<at::Tensor(const std::string& name, const at::Tensor&)>;
+
+// Every tensor of the file that `fill` gives something for, each memory once.
+absl::Status Redraw(const std::string& in, const std::string& out, const Fill& fill) {
+  try {
+    const at::NoGradGuard no_grad;
+    absl::StatusOr<host::TensorFile> file = host::ReadTensorFile(in);
+    if (!file.ok()) return file.status();
+    std::set<std::pair<const void*, int64_t>> done;
+    for (auto& [name, tensor] : file->tensors) {
+      if (!IsFloat(tensor) || tensor.numel() == 0) continue;
+      if (!done.emplace(tensor.storage().unsafeGetStorageImpl(), tensor.storage_offset()).second) continue;
+      const at::Tensor drawn = fill(name, tensor);
+      if (drawn.defined()) tensor.copy_(WithPhase(drawn, tensor));
+    }
+    return host::WriteTensorFile(out, *file);
+  } catch (const std::exception& error) {  // torch's
+    return absl::InternalError(absl::StrCat("drawing from ", in, ": ", error.what()));
+  }
+}
+
+}  // namespace
+
+const char* ReachName(Reach reach) {
+  switch (reach) {
+    case Reach::kWide:
+      return "wide";
+    case Reach::kNarrow:
+      return "narrow";
+    case Reach::kAsBuilt:
+      break;
+  }
+  return "as built";
+}
+
+std::map<std::string, WeightRole> WeightRoles(const program::Program& original) {
+  std::map<program::ValueId, WeightRole> by_value;
+  for (const program::Value& value : original.values) {
+    if (value.kind == program::ValueKind::kParameter) by_value[value.id] = WeightRole::kParameter;
+  }
+  for (const program::Call& call : original.calls) {
+    for (const program::NamedArgument& argument : call.args) {
+      if (argument.value.kind != program::Argument::Kind::kValue) continue;
+      if (argument.name == "running_mean") by_value[argument.value.value] = WeightRole::kRunningMean;
+      if (argument.name == "running_var") by_value[argument.value.value] = WeightRole::kRunningVariance;
+    }
+  }
+  std::map<std::string, WeightRole> roles;
+  for (const auto& [id, role] : by_value) {
+    for (const std::string& path : original.value(id).paths) roles[path] = role;
+  }
+  return roles;
+}
+
+absl::Status DrawWeights(const std::string& built, const std::map<std::string, WeightRole>& roles,
+                         int64_t seed, Reach reach, const std::string& out) {
+  Dice dice(seed);
+  return Redraw(built, out, [&](const std::string& name, const at::Tensor& tensor) {
+    const auto role = roles.find(name);
+    if (role == roles.end() || role->second == WeightRole::kFixed) return at::Tensor();
+    return DrawWeight(dice, tensor, role->second, reach);
+  });
+}
+
+absl::Status DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
+                        const std::string& out) {
+  Dice dice(seed);
+  return Redraw(drawn, out, [&](const std::string&, const at::Tensor& tensor) {
+    const Domain domain = DomainOf(tensor);
+    return domain == Domain::kKeep ? at::Tensor() : DrawInput(dice, tensor, domain, reach, mostly_large);
+  });
+}
+
+}  // namespace strata::verify

@@ -1,0 +1,43 @@
+#pragma once
+// The judge's own weights and inputs: what a decomposition cannot have been made for.
+//
+// Tensor files in, tensor files out. Starts tensor work: use it in a Zygote::RunTrusted fork only. The header
+// itself is free of torch. The same seed draws the same numbers on one version of torch.
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "worker/engine/program/program.h"
+
+namespace strata::verify {
+
+// How far from what the model comes with. A draw that the original cannot bear is drawn again nearer.
+enum class Reach : uint8_t { kWide, kNarrow, kAsBuilt };
+const char* ReachName(Reach reach);  // "wide", "narrow", "as built"
+
+// What a weight is to the model, by the calls that read it.
+enum class WeightRole : uint8_t {
+  kParameter,
+  kRunningMean,
+  kRunningVariance,  // stays positive
+  kFixed,            // masks, tables, whole numbers, truth values
+};
+// state_dict key -> role. Keys that no value of `original` has are kFixed.
+std::map<std::string, WeightRole> WeightRoles(const program::Program& original);
+
+// Every floating parameter of the file at `built` gets a distribution of its own: mean, spread, sign, and
+// whether it has bounds. Matrices and filters are scaled by 1 / sqrt(fan in), so that deep models stay
+// finite. Tied keys stay one tensor. REQUIRES: reach is not kAsBuilt.
+absl::Status DrawWeights(const std::string& built, const std::map<std::string, WeightRole>& roles,
+                         int64_t seed, Reach reach, const std::string& out);
+
+// Inputs of the shapes, dtypes and strides of the file at `drawn` (what get_inputs() gave), in their domain:
+// whole numbers, truth values, masks of 0 and 1 and masks with infinities are kept, probabilities stay
+// probabilities, what lies in [0, 1] stays there, what is positive stays positive. All else spreads over rows
+// of its own scale: `mostly_large` decides between 1 to 100 and 0 to 1. REQUIRES: reach is not kAsBuilt.
+absl::Status DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
+                        const std::string& out);
+
+}  // namespace strata::verify

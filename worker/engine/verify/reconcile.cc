@@ -1,0 +1,250 @@
+#include "worker/engine/verify/reconcile.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/files.h"
+#include "worker/engine/program/plumbing.h"
+#include "worker/engine/verify/counting.h"
+
+namespace strata::verify {
+namespace {
+
+using program::Argument;
+using program::Call;
+using program::NamedArgument;
+using program::OpClass;
+using program::Program;
+using Kind = Argument::Kind;
+
+// Where they are and how they run: no setting of what is computed.
+bool SaysNothing(const Call& call, const std::string& name) {
+  static const std::set<std::string> kNames = {"keepdim",       "layout",    "device",        "pin_memory",
+                                               "memory_format", "generator", "cudnn_enabled", "non_blocking"};
+  if (kNames.contains(name)) return true;
+  // Running statistics are read, not written.
+  const std::string op = program::OperatorName(call.op);
+  return name == "momentum" && (op == "batch_norm" || op == "instance_norm");
+}
+
+bool IsDimension(const std::string& name) {
+  static const std::set<std::string> kNames = {"dim", "dims", "dim0", "dim1", "start_dim", "end_dim", "axis"};
+  return kNames.contains(name);
+}
+
+int64_t RankOfFirst(const Program& program, const Call& call) {
+  for (const program::ValueId id : program::Reads(call)) {
+    return static_cast<int64_t>(program.value(id).type.sizes.size());
+  }
+  return 0;
+}
+
+std::string Number(double value) { return absl::StrFormat("%.12g", value); }
+
+template <typename T>
+double As(const std::vector<uint8_t>& data) {
+  T value;
+  std::copy(data.begin(), data.begin() + sizeof(T), reinterpret_cast<uint8_t*>(&value));
+  return static_cast<double>(value);
+}
+
+// A Python number that the dispatcher wrapped.
+std::string WrappedNumber(const program::Value& value) {
+  switch (value.type.dtype) {
+    case program::DType::kFloat64:
+      return value.data.size() == 8 ? Number(As<double>(value.data)) : "?";
+    case program::DType::kFloat32:
+      return value.data.size() == 4 ? Number(As<float>(value.data)) : "?";
+    case program::DType::kInt64:
+      return value.data.size() == 8 ? Number(As<int64_t>(value.data)) : "?";
+    case program::DType::kBool:
+      return value.data.size() == 1 ? Number(value.data[0]) : "?";
+    default:
+      return "?";
+  }
+}
+
+std::string Text(const Program& program, const Argument& argument, bool dimension, int64_t rank) {
+  switch (argument.kind) {
+    case Kind::kNone:
+      return "None";
+    case Kind::kValue: {
+      const program::Value& value = program.value(argument.value);
+      return value.is_wrapped_number ? WrappedNumber(value) : "tensor";
+    }
+    case Kind::kBool:
+      return argument.boolean ? "True" : "False";
+    case Kind::kInt:
+      return Number(static_cast<double>(dimension && argument.integer >= 0 ? argument.integer - rank
+                                                                           : argument.integer));
+    case Kind::kDouble:
+      return Number(argument.real);
+    case Kind::kComplex:
+      return absl::StrCat(Number(argument.real), "+", Number(argument.imag), "j");
+    case Kind::kDType:
+      return program::ShortName(argument.dtype);
+    case Kind::kList: {
+      std::vector<std::string> items;
+      for (const Argument& item : argument.items) items.push_back(Text(program, item, dimension, rank));
+      if (dimension) std::sort(items.begin(), items.end());
+      return absl::StrCat("[", absl::StrJoin(items, ","), "]");
+    }
+    case Kind::kString:
+    case Kind::kLayout:
+    case Kind::kDevice:
+    case Kind::kMemoryFormat:
+    case Kind::kGenerator:
+      break;
+  }
+  return argument.text;
+}
+
+// A pool whose stride is not said strides by its kernel.
+bool IsStrideOfKernel(const Call& call, const NamedArgument& stride) {
+  if (stride.name != "stride" || program::OperatorName(call.op).find("pool") == std::string::npos)
+    return false;
+  return std::any_of(call.args.begin(), call.args.end(), [&](const NamedArgument& argument) {
+    return argument.name == "kernel_size" && argument.value == stride.value;
+  });
+}
+
+std::string Settings(const Program& program, const Call& call) {
+  const int64_t rank = RankOfFirst(program, call);
+  std::vector<std::string> parts;
+  for (const NamedArgument& argument : call.args) {
+    if (argument.is_default || SaysNothing(call, argument.name)) continue;
+    if (argument.value.kind == Kind::kNone || IsStrideOfKernel(call, argument)) continue;
+    parts.push_back(
+        absl::StrCat(argument.name, "=", Text(program, argument.value, IsDimension(argument.name), rank)));
+  }
+  std::vector<std::string> dtypes;
+  for (const program::ValueId id : program::Reads(call)) {
+    if (!program.value(id).is_wrapped_number)
+      dtypes.emplace_back(program::ShortName(program.value(id).type.dtype));
+  }
+  std::vector<std::string> results;
+  for (const program::ValueId id : call.results) {
+    if (id >= 0) results.emplace_back(program::ShortName(program.value(id).type.dtype));
+  }
+  return absl::StrCat(absl::StrJoin(parts, ", "), " : ", absl::StrJoin(dtypes, " "), " -> ",
+                      absl::StrJoin(results, " "));
+}
+
+// Other names of one operator.
+std::string PlainName(const std::string& op) {
+  static const std::map<std::string, std::string> kNames = {{"multiply", "mul"},
+                                                            {"divide", "div"},
+                                                            {"true_divide", "div"},
+                                                            {"subtract", "sub"},
+                                                            {"negative", "neg"}};
+  const std::string name = program::OperatorName(op);
+  const auto found = kNames.find(name);
+  return found == kNames.end() ? name : found->second;
+}
+
+std::string Key(const OperatorUse& use) { return use.name + "(" + use.settings + ")"; }
+
+std::vector<OperatorUse> Beyond(const std::vector<OperatorUse>& uses, std::map<std::string, int64_t> others) {
+  std::vector<OperatorUse> beyond;
+  for (const OperatorUse& use : uses) {
+    if (--others[Key(use)] < 0) beyond.push_back(use);
+  }
+  return beyond;
+}
+
+std::map<std::string, int64_t> Count(const std::vector<OperatorUse>& uses) {
+  std::map<std::string, int64_t> counts;
+  for (const OperatorUse& use : uses) counts[Key(use)]++;
+  return counts;
+}
+
+std::string Names(const std::vector<OperatorUse>& uses) {
+  std::map<std::string, int> counts;
+  for (const OperatorUse& use : uses) counts[use.name]++;
+  std::vector<std::string> names;
+  for (const auto& [name, count] : counts)
+    names.push_back(count == 1 ? name : absl::StrCat(name, " x", count));
+  return absl::StrJoin(names, ", ");
+}
+
+}  // namespace
+
+std::string FileOf(const Call& call) {
+  if (call.frames.empty()) return "";
+  const std::string& path = call.frames.back().file;
+  const std::string folder = BaseName(DirName(path));
+  return folder == "children" ? "children/" + BaseName(path) : BaseName(path);
+}
+
+int LineOf(const Call& call) { return call.frames.empty() ? 0 : call.frames.back().line; }
+
+std::vector<OperatorUse> UsesOf(const Program& program) {
+  std::vector<OperatorUse> uses;
+  const std::vector<bool> live = LiveCalls(program);
+  for (const Call& call : program.calls) {
+    const OpClass op_class = program::Classify(program, call);
+    if (!live[static_cast<size_t>(call.id)] || op_class == OpClass::kPlumbing) continue;
+    uses.push_back({.name = PlainName(call.op),
+                    .settings = Settings(program, call),
+                    .call = call.id,
+                    .arithmetic = op_class == OpClass::kArithmetic});
+  }
+  return uses;
+}
+
+Surplus Reconcile(const Program& original, const Program& refactored) {
+  const std::vector<OperatorUse> ours = UsesOf(original), theirs = UsesOf(refactored);
+  return {Beyond(ours, Count(theirs)), Beyond(theirs, Count(ours))};
+}
+
+Violation Missing(const Program& original, const OperatorUse& use) {
+  return {rules::kOperators, "refactored.py", 0,
+          absl::StrCat(Key(use), " of ", FileOf(original.call(use.call)), ":",
+                       LineOf(original.call(use.call)), " is executed nowhere"),
+          "every operator that the original executes belongs in a child, once"};
+}
+
+Violation Invented(const Program& refactored, const OperatorUse& use) {
+  const Call& call = refactored.call(use.call);
+  return {rules::kOperators, FileOf(call), LineOf(call),
+          absl::StrCat(Key(use), " is executed here and not in the original"), "take it out"};
+}
+
+std::vector<Violation> SurplusViolations(const Program& original, const Program& refactored,
+                                         const Surplus& surplus) {
+  std::vector<Violation> violations;
+  for (const OperatorUse& use : surplus.refactored) {
+    // Sums and products may be many where another spelling has few; as many on both sides are the same ones.
+    const auto as_many = [&] {
+      const auto named = [&](const OperatorUse& o) { return o.name == use.name; };
+      return std::count_if(surplus.original.begin(), surplus.original.end(), named) ==
+             std::count_if(surplus.refactored.begin(), surplus.refactored.end(), named);
+    };
+    const auto same = std::find_if(
+        surplus.original.begin(), surplus.original.end(),
+        [&](const OperatorUse& o) { return o.name == use.name && (!o.arithmetic || as_many()); });
+    if (same == surplus.original.end()) continue;
+    const Call& call = refactored.call(use.call);
+    violations.push_back({rules::kOperators, FileOf(call), LineOf(call),
+                          absl::StrCat(Key(use), " where the original executes ", Key(*same)),
+                          "give it the settings of the original"});
+  }
+  if (surplus.refactored.empty()) {
+    for (const OperatorUse& use : surplus.original) violations.push_back(Missing(original, use));
+  }
+  if (surplus.original.empty()) {
+    for (const OperatorUse& use : surplus.refactored) violations.push_back(Invented(refactored, use));
+  }
+  return violations;
+}
+
+std::string SpellingNote(const Surplus& surplus) {
+  return absl::StrCat("another spelling: ", Names(surplus.original), " of the original is ",
+                      Names(surplus.refactored), " here; the numbers agree on the judge's inputs too");
+}
+
+}  // namespace strata::verify

@@ -1,0 +1,45 @@
+#pragma once
+// Operators reconciled with their settings: what the original executed is what the refactored model executed,
+// its children and the arithmetic between them, each once. Pure.
+
+#include <string>
+#include <vector>
+
+#include "worker/engine/program/program.h"
+#include "worker/engine/verify/violation.h"
+
+namespace strata::verify {
+
+// One execution of a counted operator (docs/bundle_format.md, "Counting"; arithmetic counts on both sides).
+struct OperatorUse {
+  std::string name;  // without overload and underscore
+  // Arguments other than torch's defaults, dimensions from the end, numbers alike whether whole or not; which
+  // tensors are given; dtypes in and out. What changes no number (keepdim, momentum in eval) is left out.
+  std::string settings;
+  program::CallId call = program::kNoId;
+  bool arithmetic = false;
+};
+std::vector<OperatorUse> UsesOf(const program::Program& program);
+
+// What one side has more of, by name and settings.
+struct Surplus {
+  std::vector<OperatorUse> original, refactored;
+  bool empty() const { return original.empty() && refactored.empty(); }
+};
+Surplus Reconcile(const program::Program& original, const program::Program& refactored);
+
+// An operator that both sides have left over is there with other settings. Where only one side has any, they
+// are missing or invented. Otherwise it may be another spelling: what the numbers say, see the judge.
+std::vector<Violation> SurplusViolations(const program::Program& original, const program::Program& refactored,
+                                         const Surplus& surplus);
+Violation Missing(const program::Program& original, const OperatorUse& use);
+Violation Invented(const program::Program& refactored, const OperatorUse& use);
+
+// "gelu is spelled erf, mul, add": for the verdict's notes.
+std::string SpellingNote(const Surplus& surplus);
+
+// "children/attention.py" of ".../children/attention.py": where a call stands, as a verdict names it.
+std::string FileOf(const program::Call& call);
+int LineOf(const program::Call& call);
+
+}  // namespace strata::verify

@@ -1,0 +1,261 @@
+#include "worker/engine/verify/trials.h"
+
+#include <algorithm>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/status.h"
+#include "worker/engine/verify/compare.h"
+#include "worker/engine/verify/runs.h"
+
+namespace strata::verify {
+namespace {
+
+constexpr int kJudgesSeeds = 2;
+
+// Large inputs in one of the judge's trials, small ones in the other.
+struct Draft {
+  TrialRun run;
+  bool mostly_large = false;
+  int step = 0;     // how often it was drawn again
+  std::string why;  // and the last reason
+  program::Program program;
+  bool done = false;
+};
+
+// From far to near; the last is what the model comes with.
+constexpr std::pair<Reach, Reach> kContractSteps[] = {
+    {Reach::kWide, Reach::kAsBuilt}, {Reach::kNarrow, Reach::kAsBuilt}, {Reach::kAsBuilt, Reach::kAsBuilt}};
+constexpr std::pair<Reach, Reach> kJudgesSteps[] = {
+    {Reach::kWide, Reach::kWide},     {Reach::kWide, Reach::kNarrow},    {Reach::kWide, Reach::kAsBuilt},
+    {Reach::kNarrow, Reach::kNarrow}, {Reach::kNarrow, Reach::kAsBuilt}, {Reach::kAsBuilt, Reach::kAsBuilt}};
+
+bool SetStep(Draft& draft, int step) {
+  const bool judges = draft.run.by_judge;
+  if (step >= static_cast<int>(judges ? std::size(kJudgesSteps) : std::size(kContractSteps))) return false;
+  draft.step = step;
+  std::tie(draft.run.weights, draft.run.inputs) = judges ? kJudgesSteps[step] : kContractSteps[step];
+  return true;
+}
+
+std::vector<Draft> MakeDrafts(int workloads) {
+  std::random_device device;
+  std::vector<Draft> drafts;
+  for (int workload = 0; workload < workloads; ++workload) {
+    for (const int64_t seed : kSeeds) {
+      drafts.push_back({.run = {.seed = seed, .workload = workload}});
+      if (seed != kSeeds[0]) SetStep(drafts.back(), 0);
+    }
+    for (int i = 0; i < kJudgesSeeds; ++i) {
+      // Never one of the contract's, never negative.
+      const auto seed = static_cast<int64_t>(device() % 2'000'000'000u) + 1000 + workload * kJudgesSeeds + i;
+      drafts.push_back(
+          {.run = {.seed = seed, .workload = workload, .by_judge = true}, .mostly_large = i == 0});
+      SetStep(drafts.back(), 0);
+    }
+  }
+  return drafts;
+}
+
+class Original {
+ public:
+  Original(const Context& context, const std::string& file, const TempDir& scratch)
+      : context_(context), file_(file), scratch_(scratch) {}
+
+  absl::StatusOr<OriginalRuns> Run(int workloads) {
+    drafts_ = MakeDrafts(workloads);
+    STRATA_RETURN_IF_ERROR(RunAsBuilt());
+    while (runs_.outcome.status == host::RunStatus::kOk && Pending() > 0) {
+      STRATA_RETURN_IF_ERROR(Draw());
+      STRATA_RETURN_IF_ERROR(RunPending());
+    }
+    for (Draft& draft : drafts_) {
+      if (draft.step > 0) runs_.notes.push_back(Note(draft));
+      runs_.trials.push_back(std::move(draft.run));
+      runs_.programs.push_back(std::move(draft.program));
+    }
+    return std::move(runs_);
+  }
+
+ private:
+  int64_t Pending() const {
+    return std::count_if(drafts_.begin(), drafts_.end(), [](const Draft& d) { return !d.done; });
+  }
+
+  static std::string Note(const Draft& draft) {
+    return absl::StrCat("seed ", draft.run.seed, ": weights ", ReachName(draft.run.weights), ", inputs ",
+                        ReachName(draft.run.inputs), ", because farther out the original ", draft.why);
+  }
+
+  // Seed 42 on the weights as built; the inputs of all.
+  absl::Status RunAsBuilt() {
+    built_dir_ = Subfolder(scratch_, "original");
+    host::RunRequest request = MakeRequest(context_, file_, "Model", built_dir_);
+    request.record = request.save_weights = request.save_inputs = request.save_outputs = true;
+    for (const Draft& draft : drafts_) {
+      request.trials.push_back({.seed = draft.run.seed,
+                                .workload = draft.run.workload,
+                                .inputs_only = draft.run.seed != kSeeds[0]});
+    }
+    runs_.outcome = context_.zygote.Run(request, context_.limits);
+    if (runs_.outcome.status != host::RunStatus::kOk) return absl::OkStatus();
+    for (Draft& draft : drafts_) {
+      draft.run.weights_path = built_dir_ + "/weights.bin";
+      draft.run.inputs_path = TrialFile(built_dir_, "inputs", draft.run.seed, draft.run.workload);
+      draft.run.original_dir = built_dir_;
+      if (draft.run.seed != kSeeds[0]) continue;
+      STRATA_ASSIGN_OR_RETURN(draft.program, ReadProgram(built_dir_, kSeeds[0], draft.run.workload));
+      draft.done = true;
+    }
+    return absl::OkStatus();
+  }
+
+  std::string DrawnFile(const char* what, const Draft& draft) const {
+    return absl::StrCat(scratch_.path(), "/", what, "_", draft.run.seed, "_", draft.run.workload, "_",
+                        draft.step, ".bin");
+  }
+
+  absl::Status Draw() {
+    const auto roles = WeightRoles(drafts_[0].program);
+    for (Draft& draft : drafts_) {
+      if (draft.done) continue;
+      draft.run.weights_path = built_dir_ + "/weights.bin";
+      if (draft.run.weights != Reach::kAsBuilt) draft.run.weights_path = DrawnFile("weights", draft);
+      draft.run.inputs_path = TrialFile(built_dir_, "inputs", draft.run.seed, draft.run.workload);
+      if (draft.run.inputs != Reach::kAsBuilt) draft.run.inputs_path = DrawnFile("inputs", draft);
+    }
+    return context_.zygote
+        .RunTrusted(
+            [&]() -> absl::StatusOr<std::string> {
+              for (const Draft& draft : drafts_) {
+                if (!draft.done) STRATA_RETURN_IF_ERROR(DrawOne(draft, roles));
+              }
+              return std::string("drawn");
+            },
+            context_.limits)
+        .status();
+  }
+
+  // In a trusted fork.
+  absl::Status DrawOne(const Draft& draft, const std::map<std::string, WeightRole>& roles) const {
+    const TrialRun& run = draft.run;
+    // Two trials of one seed differ in their workload only: the weights are the same.
+    if (run.weights != Reach::kAsBuilt) {
+      STRATA_RETURN_IF_ERROR(
+          DrawWeights(built_dir_ + "/weights.bin", roles, run.seed, run.weights, run.weights_path));
+    }
+    if (run.inputs == Reach::kAsBuilt) return absl::OkStatus();
+    return DrawInputs(TrialFile(built_dir_, "inputs", run.seed, run.workload), run.seed, run.inputs,
+                      draft.mostly_large, run.inputs_path);
+  }
+
+  absl::Status RunPending() {
+    const std::string dir = Subfolder(scratch_, absl::StrCat("original_", round_++));
+    host::RunRequest request = MakeRequest(context_, file_, "Model", dir);
+    request.record = request.save_outputs = true;
+    std::vector<Draft*> pending;
+    for (Draft& draft : drafts_) {
+      if (draft.done) continue;
+      draft.run.original_dir = dir;
+      pending.push_back(&draft);
+      request.trials.push_back({.seed = draft.run.seed,
+                                .workload = draft.run.workload,
+                                .inputs_path = draft.run.inputs_path,
+                                .weights_path = draft.run.weights_path});
+    }
+    host::RunOutcome outcome = context_.zygote.Run(request, context_.limits);
+    if (outcome.status != host::RunStatus::kOk && outcome.status != host::RunStatus::kRaised) {
+      runs_.outcome = std::move(outcome);
+      return absl::OkStatus();
+    }
+    // It stops at the first trial that raises; those after it are run again.
+    const auto stopped = std::find_if(pending.begin(), pending.end(), [&](const Draft* draft) {
+      return !FileExists(TrialFile(dir, "after", draft->run.seed, draft->run.workload));
+    });
+    STRATA_RETURN_IF_ERROR(Settle({pending.begin(), stopped}));
+    if (stopped == pending.end()) return absl::OkStatus();
+    if (!Nearer(**stopped, absl::StrCat("raises ", outcome.error_type))) runs_.outcome = std::move(outcome);
+    return absl::OkStatus();
+  }
+
+  // Draws nearer to what the model comes with; false where nothing is nearer.
+  static bool Nearer(Draft& draft, const std::string& why) {
+    draft.why = why;
+    return SetStep(draft, draft.step + 1);
+  }
+
+  // Those that ran: done, or drawn again.
+  absl::Status Settle(const std::vector<Draft*>& ran) {
+    STRATA_ASSIGN_OR_RETURN(const std::vector<std::string> numbers, Numbers(ran));
+    for (size_t i = 0; i < ran.size(); ++i) {
+      Draft& draft = *ran[i];
+      STRATA_ASSIGN_OR_RETURN(draft.program,
+                              ReadProgram(draft.run.original_dir, draft.run.seed, draft.run.workload));
+      std::string why = numbers[i];
+      if (why.empty() && OtherBranch(draft.program, AsBuilt(draft.run.workload).program))
+        why = "takes another branch";
+      // Where nothing nearer is left, this is what the model does.
+      draft.done = why.empty() || !Nearer(draft, why);
+    }
+    return absl::OkStatus();
+  }
+
+  const Draft& AsBuilt(int workload) const {
+    return *std::find_if(drafts_.begin(), drafts_.end(), [workload](const Draft& d) {
+      return d.run.workload == workload && d.run.seed == kSeeds[0];
+    });
+  }
+
+  static bool OtherBranch(const program::Program& a, const program::Program& b) {
+    return !std::equal(a.calls.begin(), a.calls.end(), b.calls.begin(), b.calls.end(),
+                       [](const program::Call& x, const program::Call& y) {
+                         return x.op == y.op && x.overload == y.overload;
+                       });
+  }
+
+  // For each: what of its outputs is worse than those of seed 42 on the built weights, or "".
+  absl::StatusOr<std::vector<std::string>> Numbers(const std::vector<Draft*>& ran) const {
+    STRATA_ASSIGN_OR_RETURN(const std::string text, context_.zygote.RunTrusted(
+                                                        [&]() -> absl::StatusOr<std::string> {
+                                                          std::string lines;
+                                                          for (const Draft* draft : ran) {
+                                                            STRATA_ASSIGN_OR_RETURN(const std::string line,
+                                                                                    NumbersOf(draft->run));
+                                                            absl::StrAppend(&lines, line, "\n");
+                                                          }
+                                                          return lines + "\n";
+                                                        },
+                                                        context_.limits));
+    std::vector<std::string> lines = absl::StrSplit(text, '\n');
+    if (lines.size() < ran.size()) return absl::InternalError("the judge lost a trial");
+    return lines;
+  }
+
+  // In a trusted fork.
+  absl::StatusOr<std::string> NumbersOf(const TrialRun& run) const {
+    STRATA_ASSIGN_OR_RETURN(const NonFinite now,
+                            FindNonFinite(TrialFile(run.original_dir, "outputs", run.seed, run.workload)));
+    if (now.nan) return std::string("gives NaN");
+    STRATA_ASSIGN_OR_RETURN(const NonFinite then,
+                            FindNonFinite(TrialFile(built_dir_, "outputs", kSeeds[0], run.workload)));
+    return std::string(now.inf && !then.inf ? "gives Inf" : "");
+  }
+
+  const Context& context_;
+  const std::string file_;
+  const TempDir& scratch_;
+  std::string built_dir_;
+  int round_ = 0;
+  std::vector<Draft> drafts_;
+  OriginalRuns runs_;
+};
+
+}  // namespace
+
+absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
+                                         const TempDir& scratch) {
+  return Original(context, file, scratch).Run(workloads);
+}
+
+}  // namespace strata::verify

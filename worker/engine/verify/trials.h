@@ -1,0 +1,40 @@
+#pragma once
+// The trials of one claim, and the original's half of them: what weights and inputs each has, what the
+// original made of them.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/files.h"
+#include "worker/engine/program/program.h"
+#include "worker/engine/verify/draw.h"
+#include "worker/engine/verify/verify.h"
+
+namespace strata::verify {
+
+struct TrialRun {
+  int64_t seed = 42;
+  int workload = 0;
+  bool by_judge = false;  // its seed was drawn for this verdict only
+  Reach weights = Reach::kAsBuilt, inputs = Reach::kAsBuilt;
+  std::string weights_path, inputs_path;  // what both sides begin with
+  std::string original_dir;               // outputs_, after_, program_ of this trial, see TrialFile
+};
+
+struct OriginalRuns {
+  host::RunOutcome outcome;                // kOk, or why the original could not be run
+  std::vector<TrialRun> trials;            // by workload: 42, 43, 44, then the judge's
+  std::vector<program::Program> programs;  // parallel to `trials`
+  std::vector<std::string> notes;          // draws that the original could not bear
+};
+
+// Builds the original once as it is and runs seed 42 on that; all other seeds with parameters redrawn, the
+// judge's on inputs of a wide range too. A draw on which the original raises, gives NaN, an Inf that it does
+// not give for seed 42, or takes another branch is drawn again nearer to what it comes with, at last as it
+// comes; that is noted. `scratch` holds the files as long as they are needed.
+absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
+                                         const TempDir& scratch);
+
+}  // namespace strata::verify
