@@ -130,6 +130,15 @@ TEST(BundleResults, TimesAndFurtherTrialsAreFree) {
   EXPECT_THAT(bundle.Check(rules::kResults), IsEmpty());
 }
 
+TEST(BundleResults, AnotherTorchMayRoundAnotherWay) {
+  MlpBundle bundle;
+  bundle.Set(kSteps, "/steps/0/max_diff", 1e-7);
+  bundle.Set(kVerification, "/numerical_comparison/trials/0/max_diff", 1e-7);
+  EXPECT_THAT(bundle.Check(rules::kResults), ::testing::SizeIs(2));
+  bundle.Set(kVerification, "/environment/torch", "1.0");
+  EXPECT_THAT(bundle.Check(rules::kResults), IsEmpty());
+}
+
 TEST(BundleResults, AStaleVerdictIsFoundOut) {
   MlpBundle bundle;
   auto& step = bundle.facts.steps["step_1_mlp_to_fusions"];

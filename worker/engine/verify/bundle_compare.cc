@@ -74,6 +74,19 @@ void StatedFile::Status(const std::string& name, const ordered_json& stated, con
   Differs(name, stated, recomputed);
 }
 
+bool IsSamePlace(const ordered_json& stated, const ordered_json& recomputed) {
+  const auto same = [&](const char* name) { return AtPath(stated, name) == AtPath(recomputed, name); };
+  return same("environment.torch") && same("environment.device") && same("environment.numeric");
+}
+
+bool IsSamePlace(const BundleIndex& index) {
+  const auto& steps = index.files().steps;
+  return index.is_own() && std::all_of(steps.begin(), steps.end(), [&](const StepFolder& step) {
+           const ClaimFacts* claim = index.FactsOf(step);
+           return claim == nullptr || IsSamePlace(step.verification_result.value, claim->verification_result);
+         });
+}
+
 std::string ShortDType(const std::string& name) {
   const std::string bare = absl::StartsWith(name, "torch.") ? name.substr(6) : name;
   for (int i = 0; i <= static_cast<int>(program::DType::kOther); ++i) {

@@ -38,6 +38,11 @@ class StatedFile {
   Report* report_;
 };
 
+// The bundle's verdicts and the recomputed ones hold for one setting: a bundle of ours, judged with the
+// torch, on the device and under the numeric setting that made it.
+bool IsSamePlace(const BundleIndex& index);
+bool IsSamePlace(const nlohmann::ordered_json& stated, const nlohmann::ordered_json& recomputed);
+
 // coverage_report.json or coverage_summary.json against the recomputed one.
 void CompareCoverage(const JsonFile& stated, const nlohmann::ordered_json& own, bool is_own, Report* report);
 

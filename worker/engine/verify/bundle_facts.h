@@ -36,7 +36,7 @@ struct ClaimFacts {
   bool pass = false;
   std::optional<double> max_diff;  // nullopt where it is no number
   bool bit_exact = false;
-  std::vector<Violation> violations;           // of the step's own rules; the caller reports them
+  std::vector<Violation> violations;  // of the claim's own rules; CheckBundle repeats the composition's
   nlohmann::ordered_json verification_result;  // recomputed; null where the judge did not get that far
   nlohmann::ordered_json coverage_report;      // of a step, recomputed; null likewise
   // The children's runs in one forward, in order: per workload of the original.

@@ -48,10 +48,7 @@ class StepResults {
  private:
   void Verification() {
     const ordered_json &stated = step_.verification_result.value, &own = claim_.verification_result;
-    const bool same_place = SameAt(stated, own, "environment.torch") &&
-                            SameAt(stated, own, "environment.device") &&
-                            SameAt(stated, own, "environment.numeric");
-    StatedFile file(step_.verification_result.path, index_.is_own() && same_place, report_);
+    StatedFile file(step_.verification_result.path, index_.is_own() && IsSamePlace(stated, own), report_);
     for (const char* name :
          {"status", "anticheat.status", "weight_transfer.status", "numerical_comparison.status"}) {
       file.Status(name, AtPath(stated, name), AtPath(own, name));
@@ -74,10 +71,6 @@ class StepResults {
       }
     }
     Numbers(stated, own, &file);
-  }
-
-  static bool SameAt(const ordered_json& a, const ordered_json& b, const char* name) {
-    return AtPath(a, name) == AtPath(b, name);
   }
 
   void Numbers(const ordered_json& stated, const ordered_json& own, StatedFile* file) {

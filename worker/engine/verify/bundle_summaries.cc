@@ -21,7 +21,7 @@ ordered_json PassOrFail(bool pass) { return pass ? "PASS" : "FAIL"; }
 void CompareSteps(const BundleIndex& index, Report* report) {
   const ordered_json& stated = index.files().step_summary.value;
   if (!stated.is_object()) return;
-  StatedFile file(index.files().step_summary.path, index.is_own(), report);
+  StatedFile file(index.files().step_summary.path, IsSamePlace(index), report);
   std::map<std::string, const ordered_json*> entries;
   for (const ordered_json& entry : At(stated, "steps"))
     entries.emplace(TextOf(At(entry, "step_name")), &entry);
@@ -63,7 +63,7 @@ void CompareSteps(const BundleIndex& index, Report* report) {
 void CompareTests(const BundleIndex& index, Report* report) {
   const ordered_json& stated = index.files().test_results.value;
   if (!stated.is_object()) return;
-  StatedFile file(index.files().test_results.path, index.is_own(), report);
+  StatedFile file(index.files().test_results.path, IsSamePlace(index), report);
   std::map<std::string, const ordered_json*> entries;
   for (const ordered_json& entry : At(stated, "component_results"))
     entries.emplace(TextOf(At(entry, "file")), &entry);
