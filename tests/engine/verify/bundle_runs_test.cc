@@ -40,6 +40,13 @@ TEST(BundleDimensions, AChildDrawnAtASizeThatNeverRuns) {
               ElementsAre(HasSubstr("draws fp32[2,512]; its parents call it with fp32[64,512]")));
 }
 
+TEST(BundleDimensions, AParentThatWasNotJudgedMayCallItAtAnySize) {
+  MlpBundle bundle;
+  bundle.facts.components[kRelu].programs = {Relu({2, 512})};
+  bundle.facts.steps["step_3_linear_relu_512x512_to_kernels"].judged = false;
+  EXPECT_THAT(bundle.Check(rules::kDimensions), IsEmpty());
+}
+
 TEST(BundleDimensions, AChildDrawnAtASmallerSizeThanItsLargest) {
   MlpBundle bundle;
   bundle.MakeForeign();

@@ -88,10 +88,28 @@ class Dimensions {
     return shapes;
   }
 
+  // Every parent that the tree or a step names has been judged: all calls are known.
+  bool AreParentsJudged(const ComponentFile& component) const {
+    const auto judged = [&](const ComponentFile* parent) {
+      const auto steps = parent == nullptr ? std::vector<const StepFolder*>() : index_.StepsOf(*parent);
+      return !steps.empty() && index_.FactsOf(*steps[0]) != nullptr;
+    };
+    for (const TreeNode& node : index_.nodes()) {
+      for (const std::string& id : node.children) {
+        if (index_.ComponentOf(id) == &component && !judged(index_.ComponentOf(node.id))) return false;
+      }
+    }
+    return std::all_of(index_.files().steps.begin(), index_.files().steps.end(), [&](const StepFolder& step) {
+      const bool holds =
+          step.children.contains(component.stem) && index_.ChildOf(step, component.stem) == &component;
+      return !holds || index_.FactsOf(step) != nullptr;
+    });
+  }
+
   void Child(const ComponentFile& component) {
     const ComponentFacts* known = index_.FactsOf(component);
     const std::set<std::string> called = CalledWith(component);
-    if (known == nullptr || known->programs.empty() || called.empty()) return;
+    if (known == nullptr || known->programs.empty() || called.empty() || !AreParentsJudged(component)) return;
     std::set<std::string> drawn;
     for (const Program& program : known->programs) {
       const std::string shapes = SortedShapes(InputShapes(program));
