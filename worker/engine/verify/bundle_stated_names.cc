@@ -1,0 +1,246 @@
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "worker/engine/plan/operators.h"
+#include "worker/engine/plan/text.h"
+#include "worker/engine/program/plumbing.h"
+#include "worker/engine/verify/bundle_names.h"
+
+namespace strata::verify {
+namespace {
+
+using program::Argument;
+using program::Call;
+using program::Value;
+using program::ValueKind;
+using Sizes = std::vector<int64_t>;
+
+bool IsDType(const std::string& token) {
+  static constexpr const char* kTokens[] = {"fp64", "fp32", "fp16", "bf16", "i64", "i32",
+                                            "i16",  "i8",   "u8",   "bool", "c64", "c128"};
+  return std::any_of(std::begin(kTokens), std::end(kTokens), [&](const char* t) { return token == t; });
+}
+
+// "64x128" as numbers; empty where the token is none.
+Sizes DimsOf(const std::string& token) {
+  Sizes sizes;
+  for (const absl::string_view part : absl::StrSplit(token, 'x')) {
+    int64_t number = 0;
+    if (part.empty() || part[0] < '0' || part[0] > '9' || !absl::SimpleAtoi(part, &number)) return {};
+    sizes.push_back(number);
+  }
+  return sizes;
+}
+
+// Words that name one operator, without underscores, and what may run under them.
+const std::string* Family(const std::string& word) {
+  static const auto* const kFamilies =
+      new std::map<std::string, std::string>{{"relu", "relu"},
+                                             {"relu6", "relu6 hardtanh clamp"},
+                                             {"gelu", "gelu"},
+                                             {"gelutanh", "gelu gelu_tanh"},
+                                             {"newgelu", "gelu gelu_tanh"},
+                                             {"silu", "silu swish"},
+                                             {"swish", "silu swish"},
+                                             {"sigmoid", "sigmoid"},
+                                             {"tanh", "tanh"},
+                                             {"leakyrelu", "leaky_relu"},
+                                             {"elu", "elu"},
+                                             {"softplus", "softplus"},
+                                             {"mish", "mish"},
+                                             {"hardswish", "hardswish"},
+                                             {"hardsigmoid", "hardsigmoid"},
+                                             {"hardtanh", "hardtanh"},
+                                             {"logsoftmax", "log_softmax masked_log_softmax"},
+                                             {"softmax", "softmax masked_softmax"},
+                                             {"linear", "linear addmm matmul mm"},
+                                             {"conv1d", "conv1d convolution"},
+                                             {"conv2d", "conv2d convolution"},
+                                             {"conv3d", "conv3d convolution"},
+                                             {"convtranspose1d", "conv_transpose1d convolution"},
+                                             {"convtranspose2d", "conv_transpose2d convolution"},
+                                             {"convtranspose3d", "conv_transpose3d convolution"},
+                                             {"matmul", "matmul bmm mm einsum linear"},
+                                             {"bmm", "bmm matmul"},
+                                             {"embedding", "embedding"},
+                                             {"layernorm", "layer_norm native_layer_norm"},
+                                             {"batchnorm", "batch_norm"},
+                                             {"batchnorm1d", "batch_norm"},
+                                             {"batchnorm2d", "batch_norm"},
+                                             {"batchnorm3d", "batch_norm"},
+                                             {"groupnorm", "group_norm"},
+                                             {"instancenorm2d", "instance_norm"},
+                                             {"rmsnorm", "rms_norm"},
+                                             {"maxpool1d", "max_pool1d"},
+                                             {"maxpool2d", "max_pool2d max_pool2d_with_indices"},
+                                             {"maxpool3d", "max_pool3d"},
+                                             {"avgpool1d", "avg_pool1d"},
+                                             {"avgpool2d", "avg_pool2d"},
+                                             {"avgpool3d", "avg_pool3d"},
+                                             {"adaptiveavgpool2d", "adaptive_avg_pool2d mean"},
+                                             {"dropout", "dropout"},
+                                             {"lstm", "lstm"},
+                                             {"gru", "gru"}};
+  const auto it = kFamilies->find(word);
+  return it == kFamilies->end() ? nullptr : &it->second;
+}
+
+// Everything that ran, by operator and by catalogue entry.
+std::set<std::string> Ran(const ExecutedComponent& executed) {
+  std::set<std::string> ran;
+  for (const Call& call : executed.program().calls) {
+    if (program::Classify(executed.program(), call) == program::OpClass::kPlumbing) continue;
+    ran.insert(plan::NameOf(call));
+    ran.insert(plan::TitleOf(executed.program(), call));
+  }
+  for (const plan::Kernel& kernel : executed.kernels()) ran.insert(kernel.operation);
+  return ran;
+}
+
+// Lists of numbers that a name may tell: what the weights are made of, and the rest.
+struct KnownDims {
+  std::vector<Sizes> of_weights, others;
+  bool has_matrix = false;  // a weight of two or more dimensions
+};
+
+void AddInts(const Argument& argument, Sizes* ints) {
+  if (argument.kind == Argument::Kind::kInt) ints->push_back(argument.integer);
+  for (const Argument& item : argument.items) AddInts(item, ints);
+}
+
+KnownDims DimsIn(const ExecutedComponent& executed) {
+  KnownDims known;
+  for (const Value& value : executed.recorded().values) {
+    const Sizes& sizes = value.type.sizes;
+    if (value.is_wrapped_number || sizes.empty()) continue;
+    const bool weight = value.kind == ValueKind::kParameter || value.kind == ValueKind::kBuffer;
+    (weight ? known.of_weights : known.others).push_back(sizes);
+    known.has_matrix |= weight && sizes.size() > 1;
+  }
+  for (const Call& call : executed.recorded().calls) {
+    int64_t groups = 1;
+    for (const program::NamedArgument& argument : call.args) {
+      Sizes ints;
+      AddInts(argument.value, &ints);
+      if (ints.size() == 1) ints.insert(ints.end(), 2, ints[0]);  // kernel_size=3 is 3x3
+      if (argument.name == "groups" && !ints.empty()) groups = ints[0];
+      if (!ints.empty()) known.of_weights.push_back(ints);
+    }
+    for (const program::ValueId id : program::Reads(call)) {
+      const Value& value = executed.recorded().value(id);
+      if (value.kind != ValueKind::kParameter || value.type.sizes.size() < 2) continue;
+      // Channels times groups; gates stacked in one weight.
+      for (const int64_t factor : {groups, int64_t{3}, int64_t{4}}) {
+        Sizes wide = value.type.sizes, narrow = value.type.sizes;
+        wide[1] *= factor;
+        if (narrow[0] % factor == 0) narrow[0] /= factor;
+        known.of_weights.push_back(wide);
+        known.of_weights.push_back(narrow);
+      }
+    }
+  }
+  return known;
+}
+
+bool Holds(Sizes sizes, Sizes wanted) {
+  std::sort(sizes.begin(), sizes.end());
+  std::sort(wanted.begin(), wanted.end());
+  return std::includes(sizes.begin(), sizes.end(), wanted.begin(), wanted.end());
+}
+
+bool AnyHolds(const std::vector<Sizes>& known, const Sizes& wanted) {
+  return std::any_of(known.begin(), known.end(), [&](const Sizes& sizes) { return Holds(sizes, wanted); });
+}
+
+std::string WeightsText(const ExecutedComponent& executed) {
+  std::vector<std::string> shapes;
+  for (const Value& value : executed.recorded().values) {
+    if (value.kind == ValueKind::kParameter && shapes.size() < 4)
+      shapes.push_back(plan::Dims(value.type.sizes));
+  }
+  return shapes.empty() ? absl::StrCat("its inputs are ", InputShapes(executed.recorded()))
+                        : absl::StrCat("its weights are ", absl::StrJoin(shapes, ", "));
+}
+
+std::string WrongOperation(const StatedName& name, const ExecutedComponent& executed) {
+  std::vector<std::string> words = absl::StrSplit(name.operation, '_', absl::SkipEmpty());
+  for (; !words.empty(); words.pop_back()) {
+    const std::string* family = Family(absl::StrJoin(words, ""));
+    if (family == nullptr) continue;
+    const std::set<std::string> ran = Ran(executed);
+    for (const absl::string_view op : absl::StrSplit(*family, ' ')) {
+      if (ran.contains(std::string(op))) return "";
+    }
+    return absl::StrCat("says ", absl::StrJoin(words, "_"), "; it executes ",
+                        ran.empty() ? "nothing" : absl::StrJoin(ran, ", "));
+  }
+  return "";
+}
+
+std::string WrongDims(const StatedName& name, const ExecutedComponent& executed) {
+  const KnownDims known = DimsIn(executed);
+  bool first = true;
+  for (const std::string& token : name.tokens) {
+    const Sizes dims = DimsOf(token);
+    if (dims.size() < 2) continue;
+    // The first dimensions of a kernel with a matrix are the matrix's: a batch of 512 excuses no 512x512.
+    const bool of_weight = first && known.has_matrix;
+    first = false;
+    if (AnyHolds(known.of_weights, dims) || (!of_weight && AnyHolds(known.others, dims))) continue;
+    return absl::StrCat("says ", token, "; ", WeightsText(executed));
+  }
+  return "";
+}
+
+std::string WrongDType(const StatedName& name, const ExecutedComponent& executed) {
+  std::set<std::string> known;
+  for (const Value& value : executed.recorded().values) {
+    if (!value.is_wrapped_number) known.insert(program::ShortName(value.type.dtype));
+  }
+  for (const std::string& dtype : name.dtypes) {
+    if (!known.contains(dtype))
+      return absl::StrCat("says ", dtype, "; its tensors are ", absl::StrJoin(known, ", "));
+  }
+  return "";
+}
+
+}  // namespace
+
+StatedName ReadName(const std::string& stem) {
+  StatedName name;
+  name.tokens = absl::StrSplit(stem, '_', absl::SkipEmpty());
+  size_t end = name.tokens.size();
+  const Sizes last = end > 1 ? DimsOf(name.tokens[end - 1]) : Sizes();
+  name.numbered = last.size() == 1 && IsDType(name.tokens[end - 2]);
+  if (name.numbered) --end;
+  while (end > 1 && IsDType(name.tokens[end - 1])) --end;
+  for (size_t i = end; i < name.tokens.size() && IsDType(name.tokens[i]); ++i)
+    name.dtypes.push_back(name.tokens[i]);
+  std::vector<std::string> words;
+  for (size_t i = 0; i < end && DimsOf(name.tokens[i]).empty(); ++i) words.push_back(name.tokens[i]);
+  name.operation = absl::StrJoin(words, "_");
+  return name;
+}
+
+std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed) {
+  std::vector<std::string> found;
+  if (executed.ok()) found.push_back(WrongOperation(name, executed));
+  found.push_back(WrongDims(name, executed));
+  found.push_back(WrongDType(name, executed));
+  std::erase(found, "");
+  return found;
+}
+
+bool IsGeneric(const StatedName& name, const ExecutedComponent* executed) {
+  if (name.dtypes.empty()) return true;
+  if (executed == nullptr) return false;
+  const bool has_number = std::any_of(name.tokens.begin(), name.tokens.end(),
+                                      [](const std::string& token) { return !DimsOf(token).empty(); });
+  return !has_number && DimsIn(*executed).has_matrix;
+}
+
+}  // namespace strata::verify
