@@ -54,5 +54,7 @@ nlohmann::ordered_json RecomputedCoverage(const BundleIndex& index);
 int FirstDifference(std::string_view a, std::string_view b);
 // The name of a level in tree and docstring, also "L1" and "1"; nullopt where it is none.
 std::optional<plan::Level> LevelNamed(const std::string& text);
+// The level that a component file says it has ("Abstraction Level: fusion"); nullopt where it says none.
+std::optional<plan::Level> LevelSaidBy(const std::string& component_text);
 
 }  // namespace strata::verify

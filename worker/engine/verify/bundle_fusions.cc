@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "worker/engine/plan/wiring.h"
 #include "worker/engine/verify/bundle_check.h"
+#include "worker/engine/verify/places.h"
 
 namespace strata::verify {
 namespace {

@@ -4,6 +4,7 @@
 #include "worker/engine/plan/text.h"
 #include "worker/engine/program/plumbing.h"
 #include "worker/engine/verify/bundle_check.h"
+#include "worker/engine/verify/places.h"
 
 namespace strata::verify {
 namespace {

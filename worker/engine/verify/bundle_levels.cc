@@ -125,4 +125,9 @@ std::optional<Level> LevelNamed(const std::string& text) {
 
 void CheckLevels(const BundleIndex& index, Report* report) { Levels(index, report).Run(); }
 
+std::optional<Level> LevelSaidBy(const std::string& component_text) {
+  const StatedLevel stated = LevelIn(component_text);
+  return stated.line == 0 ? std::nullopt : LevelNamed(stated.text);
+}
+
 }  // namespace strata::verify

@@ -135,12 +135,4 @@ int64_t VolumeOf(const std::string& shapes) {
   return sum;
 }
 
-int LineOf(const program::Call& call) {
-  for (auto frame = call.frames.rbegin(); frame != call.frames.rend(); ++frame) {
-    const bool is_torch = frame->file.find("/torch/") != std::string::npos;
-    if (!is_torch && frame->line > 0) return frame->line;
-  }
-  return 0;
-}
-
 }  // namespace strata::verify

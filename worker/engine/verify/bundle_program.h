@@ -66,7 +66,4 @@ int64_t VolumeOf(const std::string& shapes);
 std::vector<program::ValueId> InputsOf(const program::Program& program);
 std::vector<program::ValueId> OutputsOf(const program::Program& program);
 
-// The innermost line of the author's that ran the call; 0 where unknown.
-int LineOf(const program::Call& call);
-
 }  // namespace strata::verify

@@ -2,8 +2,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
+#include "base/status.h"
 #include "worker/engine/verify/judge.h"
 #include "worker/engine/verify/runs.h"
+#include "worker/engine/verify/source_scan.h"
 #include "worker/engine/verify/verify.h"
 
 namespace strata::verify {
@@ -29,6 +31,14 @@ std::vector<std::string> Importable(const std::string& bundle_dir, const std::st
   return stems;
 }
 
+// What looks most like a weight map in the script's text; null where nothing does.
+absl::StatusOr<nlohmann::json> MapOfScript(const Context& context, const std::string& script) {
+  STRATA_ASSIGN_OR_RETURN(const std::string text, ReadFile(script));
+  STRATA_ASSIGN_OR_RETURN(const SourceScan scan, ScanSource(context.zygote, context.limits, text,
+                                                            "ComposedModel", TextRole::kScript));
+  return scan.maps.empty() ? nlohmann::json() : scan.maps[0];
+}
+
 // PASS on stdout and exit 0, as anyone would run it.
 void RunScript(const Context& context, const std::string& script, CompositionVerdict& verdict) {
   Context afresh = context;
@@ -36,21 +46,29 @@ void RunScript(const Context& context, const std::string& script, CompositionVer
   const FileVerdict file = VerifyFile(afresh, script, /*by_import=*/false);
   verdict.script_exit_code = file.outcome.exit_code;
   if (file.pass) return;
-  verdict.pass = false;
+  verdict.pass = verdict.facts.pass = false;
+  verdict.facts.violations.push_back({rules::kComposition, kScript, file.outcome.line, file.message,
+                                      "let python verification/composition_test.py print PASS"});
+  if (verdict.decision == Decision::kAccepted) verdict.decision = Decision::kRejected;
   if (verdict.reason.empty()) verdict.reason = absl::StrCat(kScript, ": ", file.message);
 }
 
 }  // namespace
 
-absl::StatusOr<CompositionVerdict> VerifyComposition(const Context& context, const std::string& bundle_dir,
-                                                     const std::string& model_file,
-                                                     const std::map<std::string, std::string>& weight_map) {
-  absl::StatusOr<TempDir> scratch = MakeScratch(context);
-  if (!scratch.ok()) return scratch.status();
-  const std::string map_path = scratch->path() + "/weight_map.json";
-  if (absl::Status s = WriteFile(map_path, nlohmann::json(weight_map).dump()); !s.ok()) return s;
-
+absl::StatusOr<CompositionVerdict> VerifyComposition(
+    const Context& context, const std::string& bundle_dir, const std::string& model_file,
+    const std::optional<std::map<std::string, std::string>>& weight_map) {
+  STRATA_ASSIGN_OR_RETURN(const TempDir scratch, MakeScratch(context));
   const std::string script = absl::StrCat(bundle_dir, "/", kScript);
+  nlohmann::json map;
+  if (weight_map) {
+    map = *weight_map;
+  } else {
+    STRATA_ASSIGN_OR_RETURN(map, MapOfScript(context, script));
+  }
+  const std::string map_path = map.is_object() ? scratch.path() + "/weight_map.json" : "";
+  if (map.is_object()) STRATA_RETURN_IF_ERROR(WriteFile(map_path, map.dump()));
+
   absl::StatusOr<Judgement> judgement = Judge(context, {.original_file = model_file,
                                                         .refactored_file = script,
                                                         .original_name = RelativeTo(bundle_dir, model_file),
@@ -69,6 +87,9 @@ absl::StatusOr<CompositionVerdict> VerifyComposition(const Context& context, con
   verdict.pass = judgement->pass;
   verdict.reason = judgement->reason;
   verdict.failure = judgement->failure;
+  verdict.decision = judgement->decision;
+  verdict.notes = std::move(judgement->notes);
+  verdict.facts = std::move(judgement->facts);
   verdict.details = std::move(judgement->result);
   if (verdict.failure.status != host::RunStatus::kOk) return verdict;
   const ordered_json& numbers = verdict.details["numerical_comparison"];

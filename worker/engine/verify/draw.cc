@@ -214,7 +214,8 @@ absl::Status DrawInputs(const std::string& drawn, int64_t seed, Reach reach, boo
                         const std::string& out) {
   Dice dice(seed);
   return Redraw(drawn, out, [&](const std::string&, const at::Tensor& tensor) {
-    const Domain domain = DomainOf(tensor);
+    Domain domain = DomainOf(tensor);
+    if (domain == Domain::kUnit && reach == Reach::kWide && mostly_large) domain = Domain::kAny;
     return domain == Domain::kKeep ? at::Tensor() : DrawInput(dice, tensor, domain, reach, mostly_large);
   });
 }

@@ -35,8 +35,9 @@ absl::Status DrawWeights(const std::string& built, const std::map<std::string, W
 
 // Inputs of the shapes, dtypes and strides of the file at `drawn` (what get_inputs() gave), in their domain:
 // whole numbers, truth values, masks of 0 and 1 and masks with infinities are kept, probabilities stay
-// probabilities, what lies in [0, 1] stays there, what is positive stays positive. All else spreads over rows
-// of its own scale: `mostly_large` decides between 1 to 100 and 0 to 1. REQUIRES: reach is not kAsBuilt.
+// probabilities, what is positive stays positive. What lies in [0, 1] (torch.rand) stays there too, but for a
+// wide draw that is `mostly_large`: it takes it for any number. All else spreads over rows of its own scale:
+// `mostly_large` decides between 1 to 100 and 0 to 1. REQUIRES: reach is not kAsBuilt.
 absl::Status DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
                         const std::string& out);
 

@@ -180,7 +180,9 @@ class Judging {
     }
     ran_.weight_sources = WeightSources(ran_.original[0], ran_.refactored[0], map_);
     judgement_.original = ran_.original[0];
-    judgement_.refactored = ran_.refactored[0];
+    judgement_.refactored = judgement_.facts.refactored = ran_.refactored[0];
+    judgement_.facts.children_dir = ran_.children_dir;
+    judgement_.facts.weight_map = map_;
     ran_both_ = true;
     return absl::OkStatus();
   }
@@ -217,16 +219,30 @@ class Judging {
       const Program& program = ran_.refactored[i];
       const ChildScopes scopes(program, ran_.children_dir);
       Add(ExecutedViolations(program, scopes));
+      Add(HiddenChanges(program, ran_.original[i], scopes));
       for (const ChildScopes::ChildRun& run : scopes.runs()) {
         judgement_.child_shapes[run.stem].insert(
             ArgumentShapes(program, program.invocations[static_cast<size_t>(run.invocation)]));
       }
-      if (i > 0) Add(NumberViolations(ran_.refactored[0], program, scopes));
+      if (ran_.trials[i].seed == kSeeds[0]) NoteCalls(program, scopes);
+      if (i == 0) continue;
+      Add(NumberViolations(ran_.refactored[0], program, scopes));
+      Add(ConstantViolations(ran_.refactored[0], program, ran_.original[i]));
     }
     const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
     Add(ParameterViolations(ran_.refactored[0], ran_.original[0], scopes, own_file));
     Add(WeightViolations(ran_.original[0], ran_.refactored[0], map_));
     judgement_.result["weight_transfer"] = WeightTransferJson(ran_.original[0], ran_.refactored[0], map_);
+  }
+
+  // Of the first seed at one workload.
+  void NoteCalls(const Program& program, const ChildScopes& scopes) {
+    std::vector<ChildCall> calls;
+    for (const ChildScopes::ChildRun& run : scopes.runs()) {
+      const program::Invocation& invocation = program.invocations[static_cast<size_t>(run.invocation)];
+      calls.push_back({run.stem, ArgumentShapes(program, invocation)});
+    }
+    judgement_.facts.calls.push_back(std::move(calls));
   }
 
   absl::Status CheckReplay() {
@@ -285,7 +301,16 @@ class Judging {
   // Another spelling has no operator that could as well not be there.
   absl::Status CheckSpelling(const Surplus& surplus) {
     if (HasRule(rules::kReplay) || HasRule(rules::kOperators)) return absl::OkStatus();
+    const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
+    const bool in_children = std::any_of(
+        surplus.refactored.begin(), surplus.refactored.end(),
+        [&](const OperatorUse& use) { return scopes.Inside(ran_.refactored[0].call(use.call).scope); });
     bool idle = false;
+    for (const OperatorUse& use : surplus.original) {
+      if (in_children || use.arithmetic) continue;
+      idle = true;
+      Add({Missing(ran_.original[0], use)});
+    }
     for (const bool refactored : {false, true}) {
       const std::vector<OperatorUse>& uses = refactored ? surplus.refactored : surplus.original;
       STRATA_ASSIGN_OR_RETURN(const std::string text,
@@ -465,6 +490,13 @@ class Judging {
                                         : Decision::kAccepted;
     j.pass = j.decision == Decision::kAccepted;
     j.result["status"] = j.pass ? "PASS" : failed || !ran_both_ ? "ERROR" : "FAIL";
+    j.facts.judged = j.decision != Decision::kCannotJudge;
+    j.facts.pass = j.pass;
+    j.facts.violations = j.violations;
+    j.facts.verification_result = j.result;
+    const ordered_json& numbers = j.result["numerical_comparison"];
+    j.facts.bit_exact = numbers["bit_exact"].get<bool>();
+    if (numbers["max_diff_across_trials"].is_number()) j.facts.max_diff = numbers["max_diff_across_trials"];
     if (j.reason.empty() && !j.violations.empty()) {
       const Violation& first = j.violations[0];
       j.reason =

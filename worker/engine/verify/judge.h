@@ -38,6 +38,7 @@ struct Judgement {
   host::RunOutcome failure;           // where a runner failed, else status kOk
   // What both sides recorded at the first trial; empty where a runner failed.
   program::Program original, refactored;
+  ClaimFacts facts;
   std::map<std::string, std::set<std::string>>
       child_shapes;          // stem -> ArgumentShapes of its calls, all trials
   std::string children_dir;  // where the children of `refactored` lay when it was recorded

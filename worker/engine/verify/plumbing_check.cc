@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/engine/program/plumbing.h"
-#include "worker/engine/verify/reconcile.h"
+#include "worker/engine/verify/places.h"
 
 namespace strata::verify {
 namespace {
@@ -85,7 +85,7 @@ ChildScopes::ChildScopes(const Program& program, const std::string& children_dir
   for (const Module& module : program.modules) {
     const fs::path file = fs::path(module.file).lexically_normal();
     is_child_[static_cast<size_t>(module.id)] =
-        module.id != 0 && !module.file.empty() && file.parent_path() == folder;
+        module.id != 0 && !module.file.empty() && file.parent_path() == folder && file.stem() != "__init__";
   }
   for (const program::Invocation& invocation : program.invocations) {
     const auto index = static_cast<size_t>(invocation.id);
@@ -162,6 +162,21 @@ class Outside {
   std::set<program::ValueId> given_, own_buffers_, compared_;
 };
 
+// Whether a call from `begin` on, or the model's output, reads this memory other than as one of `returned`.
+bool ReadLater(const Program& program, program::CallId begin, int32_t storage,
+               const std::set<program::ValueId>& returned) {
+  const auto hits = [&](program::ValueId id) {
+    return id >= 0 && program.value(id).storage == storage && !returned.contains(id);
+  };
+  for (auto id = static_cast<size_t>(begin); id < program.calls.size(); ++id) {
+    const auto reads = program::Reads(program.calls[id]);
+    if (std::any_of(reads.begin(), reads.end(), hits)) return true;
+  }
+  std::set<program::ValueId> outputs;
+  CollectTensors(program.invocations[0].output, outputs);
+  return std::any_of(outputs.begin(), outputs.end(), hits);
+}
+
 // The numbers among the arguments of a call that a forward may compute with: of plumbing the fractions only,
 // because counts and positions are what routing is made of.
 std::vector<double> NumbersOf(const Program& program, const program::Call& call) {
@@ -198,6 +213,64 @@ std::vector<Violation> NumberViolations(const Program& one, const Program& other
     if (scopes.Inside(a.scope) || NumbersOf(one, a) == NumbersOf(other, b)) continue;
     violations.push_back(PlumbingViolation(a, "it is given a number that Python read from a tensor",
                                            "leave .item() to control flow, hand the tensor itself on"));
+  }
+  return violations;
+}
+
+std::vector<Violation> ConstantViolations(const Program& one, const Program& other,
+                                          const Program& original_of_other) {
+  std::vector<Violation> violations;
+  std::set<std::vector<uint8_t>> known;
+  for (const program::Value& value : original_of_other.values) {
+    if (value.kind == ValueKind::kConstant) known.insert(value.data);
+  }
+  const size_t calls = std::min(one.calls.size(), other.calls.size());
+  for (size_t i = 0; i < calls; ++i) {
+    const program::Call &a = one.calls[i], &b = other.calls[i];
+    const auto reads = program::Reads(a), reads_now = program::Reads(b);
+    if (a.op != b.op || a.scope != b.scope || reads.size() != reads_now.size()) break;
+    for (size_t k = 0; k < reads.size(); ++k) {
+      const program::Value &then = one.value(reads[k]), &now = other.value(reads_now[k]);
+      if (then.kind != ValueKind::kConstant || now.kind != ValueKind::kConstant) continue;
+      if (now.is_wrapped_number || then.data == now.data || known.contains(now.data)) continue;
+      violations.push_back({rules::kReplay, FileOf(a), LineOf(a),
+                            absl::StrCat(program::OperatorName(a.op),
+                                         " reads a tensor that no recorded operator made and that differs "
+                                         "from trial to trial"),
+                            "compute with torch's operators, hold weights as parameters"});
+    }
+  }
+  return violations;
+}
+
+std::vector<Violation> HiddenChanges(const Program& refactored, const Program& original,
+                                     const ChildScopes& scopes) {
+  std::set<std::string> in_place;
+  for (const program::Call& call : original.calls) {
+    if (!call.mutated.empty()) in_place.insert(program::OperatorName(call.op));
+  }
+  std::vector<Violation> violations;
+  for (const ChildScopes::ChildRun& run : scopes.runs()) {
+    const program::Invocation& child = refactored.invocations[static_cast<size_t>(run.invocation)];
+    std::set<program::ValueId> given, returned;
+    for (const program::Tree& tree : child.args) CollectTensors(tree, given);
+    for (const auto& [name, tree] : child.kwargs) CollectTensors(tree, given);
+    CollectTensors(child.output, returned);
+    std::set<int32_t> handed;
+    for (const program::ValueId id : given) handed.insert(refactored.value(id).storage);
+    for (program::CallId id = child.begin; id < child.end; ++id) {
+      const program::Call& call = refactored.call(id);
+      if (in_place.contains(program::OperatorName(call.op))) continue;
+      for (const program::ValueId written : call.mutated) {
+        const int32_t storage = written < 0 ? program::kNoId : refactored.value(written).storage;
+        if (!handed.contains(storage) || !ReadLater(refactored, child.end, storage, returned)) continue;
+        violations.push_back({rules::kInputs, FileOf(call), LineOf(call),
+                              absl::StrCat(program::OperatorName(call.op),
+                                           " changes an argument of the child in place, and the parent goes on "
+                                           "with it; the original does not"),
+                              "return what the child computes, leave its arguments as they are"});
+      }
+    }
   }
   return violations;
 }

@@ -46,6 +46,16 @@ std::vector<Violation> ExecutedViolations(const program::Program& refactored, co
 std::vector<Violation> NumberViolations(const program::Program& one, const program::Program& other,
                                         const ChildScopes& scopes);
 
+// A tensor from nowhere (numpy, another thread, a plain list of weights) that differs between two recordings
+// of one forward, and that the original has not either (rule `replay`).
+std::vector<Violation> ConstantViolations(const program::Program& one, const program::Program& other,
+                                          const program::Program& original_of_other);
+
+// A child that changes an argument in place, and something outside reads that memory later, though the
+// original has no such operator in place (rule `inputs`): a second result behind the parent's back.
+std::vector<Violation> HiddenChanges(const program::Program& refactored, const program::Program& original,
+                                     const ChildScopes& scopes);
+
 // Modules that are neither children nor containers, parameters held outside children, and buffers that
 // are not the original's own (rules `modules`, `parameters`, `buffers`).
 // Modules whose class is defined in `own_file` are parents too, held to the same rules: a composition

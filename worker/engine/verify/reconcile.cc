@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "base/files.h"
 #include "worker/engine/program/plumbing.h"
 #include "worker/engine/verify/counting.h"
+#include "worker/engine/verify/places.h"
 
 namespace strata::verify {
 namespace {
@@ -112,6 +112,17 @@ bool IsStrideOfKernel(const Call& call, const NamedArgument& stride) {
   });
 }
 
+// Of a product of matrices: what it costs. The same factors in another order are another operator.
+std::string Contraction(const Program& program, const Call& call) {
+  static const std::set<std::string> kNames = {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot"};
+  const std::vector<program::ValueId> reads = program::Reads(call);
+  if (!kNames.contains(program::OperatorName(call.op)) || reads.empty() || call.results.empty()) return "";
+  const std::vector<int64_t>& sizes = program.value(reads[0]).type.sizes;
+  int64_t elements = 1;
+  for (const int64_t size : program.value(call.results[0]).type.sizes) elements *= size;
+  return absl::StrCat(" [", elements, " x ", sizes.empty() ? 1 : sizes.back(), "]");
+}
+
 std::string Settings(const Program& program, const Call& call) {
   const int64_t rank = RankOfFirst(program, call);
   std::vector<std::string> parts;
@@ -131,7 +142,7 @@ std::string Settings(const Program& program, const Call& call) {
     if (id >= 0) results.emplace_back(program::ShortName(program.value(id).type.dtype));
   }
   return absl::StrCat(absl::StrJoin(parts, ", "), " : ", absl::StrJoin(dtypes, " "), " -> ",
-                      absl::StrJoin(results, " "));
+                      absl::StrJoin(results, " "), Contraction(program, call));
 }
 
 // Other names of one operator.
@@ -172,15 +183,6 @@ std::string Names(const std::vector<OperatorUse>& uses) {
 }
 
 }  // namespace
-
-std::string FileOf(const Call& call) {
-  if (call.frames.empty()) return "";
-  const std::string& path = call.frames.back().file;
-  const std::string folder = BaseName(DirName(path));
-  return folder == "children" ? "children/" + BaseName(path) : BaseName(path);
-}
-
-int LineOf(const Call& call) { return call.frames.empty() ? 0 : call.frames.back().line; }
 
 std::vector<OperatorUse> UsesOf(const Program& program) {
   std::vector<OperatorUse> uses;

@@ -38,8 +38,4 @@ Violation Invented(const program::Program& refactored, const OperatorUse& use);
 // "gelu is spelled erf, mul, add": for the verdict's notes.
 std::string SpellingNote(const Surplus& surplus);
 
-// "children/attention.py" of ".../children/attention.py": where a call stands, as a verdict names it.
-std::string FileOf(const program::Call& call);
-int LineOf(const program::Call& call);
-
 }  // namespace strata::verify

@@ -208,12 +208,13 @@ std::vector<std::pair<ChildCallId, InvocationId>> CallsOfChildren(const Program&
 
 // Zeros where `id` is: in its memory where `in_place`, else as another tensor.
 void Zero(Replay& replay, ValueId id, bool in_place) {
-  const at::Tensor tensor = replay.Get(id);
-  if (!tensor.defined()) return;
-  if (in_place)
-    tensor.zero_();
-  else
-    replay.Set(id, at::zeros_like(tensor));
+  const absl::StatusOr<at::Tensor> tensor = replay.Read(id);
+  if (!tensor.ok()) return;
+  if (in_place) {
+    tensor->zero_();
+  } else {
+    replay.Set(id, at::zeros_like(*tensor));
+  }
 }
 
 class Zeroing {

@@ -70,7 +70,8 @@ absl::StatusOr<std::vector<SourceScan>> Scan(host::Zygote& zygote, const host::L
                      .has_main = parsed.value("has_main", false),
                      .syntax_error = parsed.value("error", ""),
                      .line = parsed.value("line", 0),
-                     .uses = parsed.value("uses", json::array())});
+                     .uses = parsed.value("uses", json::array()),
+                     .maps = parsed.value("maps", json::array())});
   }
   return scans;
 }

@@ -21,6 +21,7 @@ struct SourceScan {
   std::string syntax_error;  // "" if it parses; then `line` says where
   int line = 0;
   nlohmann::json uses;  // [{location, line, kind, name}]
+  nlohmann::json maps;  // [{name: name}]: dicts of names that it writes out, the likeliest weight map first
 };
 
 // `imports`: top-level modules that it may import beside torch, children and the standard library's basics.

@@ -58,6 +58,12 @@ DUNDERS = {
     "__post_init__", "__version__", "__annotations__", "__future__", "__all__", "__main__", "__repr__", "__str__",
     "__contains__", "__enter__", "__exit__", "__eq__", "__add__", "__mul__", "__sub__", "__neg__",
 }
+# nn.Module's own, by which others look at it.
+MODULE_METHODS = {
+    "_load_from_state_dict", "_save_to_state_dict", "state_dict", "load_state_dict", "parameters", "named_parameters",
+    "buffers", "named_buffers", "modules", "named_modules", "children", "named_children", "_apply", "_call_impl", "eval",
+    "train", "register_parameter", "get_parameter", "get_buffer", "_named_members",
+}
 CHANGES = {"append", "extend", "insert", "update", "setdefault", "pop", "popitem", "clear", "remove", "add", "discard"}
 
 
@@ -210,7 +216,9 @@ class Reach(ast.NodeVisitor):
     def visit_FunctionDef(self, node):
         if node.name.startswith("__") and node.name.endswith("__") and node.name in (
                 "__getattr__", "__getattribute__", "__setattr__", "__call__", "__torch_function__", "__torch_dispatch__",
-                "__del__", "__reduce__", "__init_subclass__", "__instancecheck__"):
+                "__del__", "__reduce__", "__init_subclass__", "__instancecheck__", "__setstate__", "__new__"):
+            self.add(node, "reach", f"def {node.name}")
+        elif node.name in MODULE_METHODS:
             self.add(node, "reach", f"def {node.name}")
         inside = {arg.arg for arg in [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]}
         inside |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
@@ -339,6 +347,20 @@ def parent_uses(tree, names, only_classes):
     return uses
 
 
+def string_maps(tree):
+    """Dicts of names that a script writes out, the likeliest weight map first."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(node.value, ast.Dict):
+            continue
+        keys, values = node.value.keys, node.value.values
+        if keys and all(isinstance(n, ast.Constant) and isinstance(n.value, str) for n in (*keys, *values) if n) and None not in keys:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            name = dotted(target).lower()
+            found.append((-("weight" in name) - ("map" in name), {k.value: v.value for k, v in zip(keys, values)}))
+    return [pairs for _, pairs in sorted(found, key=lambda item: item[0])]
+
+
 def scan(request, _):
     """`request`: JSON {source, class, imports, role: parent|child|script}. Returns JSON; the second argument is not
     used. Of a script only the classes are a model."""
@@ -359,4 +381,5 @@ def scan(request, _):
         "has_class": any(isinstance(node, ast.ClassDef) and node.name == request["class"] for node in tree.body),
         "has_main": any(is_main_block(node) for node in tree.body),
         "uses": uses,
+        "maps": string_maps(tree),
     })

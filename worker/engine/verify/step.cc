@@ -135,7 +135,16 @@ absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judg
     STRATA_ASSIGN_OR_RETURN(const Drawn drawn,
                             RunAlone(context, absl::StrCat(children_dir, "/", stem, ".py"),
                                      known == options.child_workloads.end() ? 1 : known->second));
-    if (drawn.failure.status != host::RunStatus::kOk) {
+    const host::RunStatus status = drawn.failure.status;
+    if (status == host::RunStatus::kRaised ||
+        (status == host::RunStatus::kExited && drawn.failure.signal == 0)) {
+      coverage.violations.push_back({rules::kAlone, absl::StrCat("children/", stem, ".py"),
+                                     drawn.failure.line,
+                                     absl::StrCat("on its own get_inputs(): ", Describe(drawn.failure)),
+                                     "let it run alone, with no other file, network or package"});
+      continue;
+    }
+    if (status != host::RunStatus::kOk) {
       coverage.failure = drawn.failure;
       coverage.failed_file = file.path;
       return coverage;
@@ -183,12 +192,13 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
   verdict.verification_result = std::move(judgement->result);
   verdict.failure = judgement->failure;
   verdict.reason = judgement->reason;
+  verdict.facts = std::move(judgement->facts);
   if (judgement->failure.status != host::RunStatus::kOk || judgement->refactored.invocations.empty())
     return verdict;
 
   absl::StatusOr<StepCoverage> coverage = Cover(context, *judgement, step_dir, name, options);
   if (!coverage.ok()) return coverage.status();
-  verdict.coverage_report = coverage->report;
+  verdict.coverage_report = verdict.facts.coverage_report = coverage->report;
   verdict.failure = coverage->failure;
   if (coverage->failure.status != host::RunStatus::kOk) {
     verdict.reason = absl::StrCat(coverage->failed_file, ": ", Describe(coverage->failure));

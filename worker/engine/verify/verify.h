@@ -5,6 +5,7 @@
 // "The numbers differ" is a result, not an error: a Status that is not ok means that no verdict exists.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "worker/engine/host/zygote.h"
 #include "worker/engine/plan/plan.h"
 #include "worker/engine/program/program.h"
+#include "worker/engine/verify/bundle_facts.h"
 #include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/findings.h"
 #include "worker/engine/verify/violation.h"
@@ -41,6 +43,7 @@ struct StepVerdict {
   bool pass = false;
   nlohmann::ordered_json verification_result;  // verification_result.json
   nlohmann::ordered_json coverage_report;      // coverage_report.json
+  ClaimFacts facts;                            // the same for the rules of a bundle
   host::RunOutcome failure;                    // where a runner failed: what it said; else status kOk
   std::string reason;                          // one sentence when not `pass`
 };
@@ -86,13 +89,16 @@ struct CompositionVerdict {
   std::string reason;              // one sentence when not `pass`
   nlohmann::ordered_json details;  // the fields of verification_result.json
   host::RunOutcome failure;        // where a runner failed, else status kOk
+  Decision decision = Decision::kCannotJudge;
+  std::vector<std::string> notes;
+  ClaimFacts facts;
 };
 // ComposedModel of verification/composition_test.py in one runner against the submitted model's file in
 // another, tolerances of the composition; and the script itself as anyone would run it. `weight_map`:
-// state_dict key of the submitted model -> key of ComposedModel.
-absl::StatusOr<CompositionVerdict> VerifyComposition(const Context& context, const std::string& bundle_dir,
-                                                     const std::string& model_file,
-                                                     const std::map<std::string, std::string>& weight_map);
+// state_dict key of the submitted model -> key of ComposedModel; without one the script's own, else a guess.
+absl::StatusOr<CompositionVerdict> VerifyComposition(
+    const Context& context, const std::string& bundle_dir, const std::string& model_file,
+    const std::optional<std::map<std::string, std::string>>& weight_map);
 
 // coverage_summary.json. `tree`: decomposition_tree.json, for the kernels' workloads and counts.
 absl::StatusOr<nlohmann::ordered_json> CoverageSummary(const Context& context, const std::string& bundle_dir,
