@@ -32,7 +32,7 @@ OTHER_FUNCTIONS = {
     "torch.tril": ("torch.triu",),
 }
 OTHER_OPERATORS = {ast.Add: "-", ast.Sub: "+", ast.Mult: "+", ast.Div: "*", ast.Pow: "*"}
-WITH_DTYPE = ("nn.Linear", "nn.Conv2d", "nn.BatchNorm2d", "nn.Embedding", "torch.ones")
+WITH_DTYPE = ("nn.Linear", "nn.Conv2d", "nn.BatchNorm2d", "nn.Embedding")
 # A kernel's stem begins with -> what its call is in the parent; {s} is the child, {0} {1} {2} its arguments.
 IN_PARENT = {
     "relu": ("torch.relu({0})", "({0}).relu()", "torch.clamp({0}, min=0)"),
@@ -393,6 +393,8 @@ def mutate_dtypes(work, file, source, parent=None):
                 work.edit("dtype", file, source, node, source.of(node)[:-len("float()")] + "double()")
             if function.endswith(".bool") and not node.args:
                 work.edit("dtype", file, source, node, source.of(node)[:-len("bool()")] + "float()")
+            if function == "nn.Parameter" and source.of(node.args[0]).startswith("torch.ones("):
+                work.edit("dtype", file, source, node.args[0], source.of(node.args[0])[:-1] + ", dtype=torch.float64)")
             if function in WITH_DTYPE:
                 work.edit("dtype", file, source, node, source.of(node)[:-1] + ", dtype=torch.float64)")
     for call in parent.calls if parent else ():
@@ -452,7 +454,8 @@ def other_names(stem):
             numbers = part.split("x")
             yield put(i, "x".join([str(int(numbers[0]) + 1), *numbers[1:]])), "size"
             yield put(i, "x".join([*numbers[:-1], str(int(numbers[-1]) * 2)])), "size"
-            yield put(i), "size"
+            # Half of what a name tells about two operands contradicts nothing.
+            yield put(i), "size" if sum("x" in p and p[0].isdigit() for p in parts) == 1 else "setting"
         elif part in ("fp32", "i64"):
             yield put(i, {"fp32": "fp16", "i64": "i32"}[part]), "dtype"
             yield put(i), "dtype"
