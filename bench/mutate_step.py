@@ -473,7 +473,8 @@ def other_names(stem):
 
 def rename(files, old, new):
     """The files with a component renamed wherever its name stands: (changed, removed)."""
-    word = re.compile(rf"(?<![A-Za-z0-9_]){re.escape(old)}(?![A-Za-z0-9])")
+    begin = r"(?:(?<![A-Za-z0-9_])|(?<=step_\d_)|(?<=step_\d\d_))"  # names of steps hold it too
+    word = re.compile(rf"{begin}{re.escape(old)}(?![A-Za-z0-9])")
     changed, removed = {}, []
     for path, text in files.items():
         if path.startswith("source/"):
