@@ -161,19 +161,16 @@ absl::StatusOr<v1::Tree> ParseTree(const std::string& path, const std::string& t
   });
 }
 
-// One entry of anticheat.violations as a sentence: "block.py:31: relu: a compute operator must be in a
-// child".
+// One entry of `violations` as a sentence: "plumbing: block.py:31: relu: a compute operator is executed outside
+// the children".
 std::string Violation(const JsonView& item) {
-  std::string text;
+  std::string text = absl::StrCat(item.Text("rule"), ": ");
   if (const std::string file = item.Text("file"); !file.empty()) {
-    text = absl::StrCat(file, ":", item.Count("line"), ": ");
-  } else if (const uint64_t line = item.Count("line_number"); line > 0) {
-    text = absl::StrCat("line ", line, ": ");
+    absl::StrAppend(&text, file);
+    if (const uint64_t line = item.Count("line"); line > 0) absl::StrAppend(&text, ":", line);
+    absl::StrAppend(&text, ": ");
   }
-  for (const char* subject : {"operator", "pattern", "module", "parameter", "buffer"}) {
-    if (const std::string name = item.Text(subject); !name.empty()) absl::StrAppend(&text, name, ": ");
-  }
-  return text + item.Text("reason");
+  return text + item.Text("what");
 }
 
 absl::StatusOr<v1::StepResult> ParseVerdict(const std::string& path, const std::string& text) {
@@ -185,7 +182,7 @@ absl::StatusOr<v1::StepResult> ParseVerdict(const std::string& path, const std::
     result.set_refactored_file(view.Text("refactored_file"));
     const JsonView anticheat = view.Object("anticheat");
     result.mutable_step()->set_anticheat_status(anticheat.Text("status"));
-    for (const JsonView& item : anticheat.Items("violations")) result.add_violations(Violation(item));
+    for (const JsonView& item : view.Items("violations")) result.add_violations(Violation(item));
     const JsonView weights = view.Object("weight_transfer");
     result.set_weights_mapped(static_cast<uint32_t>(weights.Count("mapped_count")));
     Fill(result.mutable_unmapped_original(), weights.Texts("unmapped_original"));

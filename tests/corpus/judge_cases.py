@@ -59,7 +59,7 @@ def main():
     parser.add_argument("engine")
     parser.add_argument("cases", nargs="+")
     parser.add_argument("--only", default="*")
-    parser.add_argument("--kind", default=["step", "bundle"], nargs=1)
+    parser.add_argument("--kind", default=["step", "bundle"], nargs=1, choices=["step", "bundle"])
     parser.add_argument("--share", default="0/1", help="the K-th of N parts")
     parser.add_argument("--out", help="where the cases are unpacked and verdicts.json is written")
     arguments = parser.parse_args()

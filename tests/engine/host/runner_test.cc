@@ -7,6 +7,7 @@
 #include "ATen/Parallel.h"
 #include "nlohmann/json.hpp"
 #include "tests/engine/host/fixture.h"
+#include "worker/engine/host/hiding.h"
 #include "worker/engine/host/tensor_file.h"
 #include "worker/engine/program/codec.h"
 #include "worker/engine/program/program.h"
@@ -443,6 +444,23 @@ TEST_F(RunnerTest, NothingOfARunStaysForTheNext) {
 }
 
 // ---- trusted work --------------------------------------------------------------------------------------
+
+TEST_F(RunnerTest, HiddenFilesCannotBeOpenedOrListed) {
+  if (!CanHideFiles()) GTEST_SKIP() << "this kernel has no landlock";
+  const std::string secret = File("secret/original.py", "x = 1"), open_file = File("open/beside.py", "y = 2");
+  RunRequest request = Request(File("model.py", ModelWithForward(absl::StrCat(R"(
+        import os
+        for path in (")", secret, R"(", ")", open_file, R"("):
+            try: print(open(path).read())
+            except PermissionError: print("no")
+        try: print(os.listdir(")", DirName(secret), R"("))
+        except PermissionError: print("no list")
+        return x)"))));
+  request.hidden = {DirName(secret)};
+  EXPECT_EQ(Run(request).stdout_text, "no\ny = 2\nno list\n");
+  request = Request(request.file);
+  EXPECT_EQ(Run(request).stdout_text, "x = 1\ny = 2\n['original.py']\n") << "only of that run";
+}
 
 TEST_F(RunnerTest, TrustedWorkReturnsItsTextItsErrorAndItsCrash) {
   Limits limits;

@@ -71,11 +71,21 @@ TEST_F(CompareTest, EqualBitsPassWithDifferenceZero) {
 }
 
 TEST_F(CompareTest, ASmallDifferencePassesAndIsNotBitExact) {
-  const at::Tensor x = at::ones({4});
+  const at::Tensor x = at::tensor({1.0f, -2.0f, 3.0f, 0.5f});
   const auto json = Compare(x, x + 1e-6f);
   EXPECT_EQ(json["status"], "PASS");
+  EXPECT_GT(json["trials"][0]["output_details"][0]["max_ulp"], 0);
   EXPECT_EQ(json["bit_exact"], false);
   EXPECT_NEAR(json["max_diff_across_trials"].get<double>(), 1e-6, 5e-7);
+}
+
+TEST_F(CompareTest, WhatZerosAConstantOrAnInputWouldPassForIsHeldToMore) {
+  const at::Tensor tiny = at::tensor({1e-7f, -2e-7f, 3e-7f});
+  EXPECT_EQ(Compare(tiny, at::zeros({3}))["status"], "FAIL") << "atol 1e-6 alone would let zeros pass";
+  EXPECT_EQ(Compare(tiny, tiny * 1.0001f)["status"], "PASS");
+  const at::Tensor flat = at::full({3}, 2.0f);
+  EXPECT_EQ(Compare(flat, flat.clone())["status"], "PASS");
+  EXPECT_EQ(Compare(flat, flat + 1e-6f)["status"], "FAIL") << "only equal bits pass for a constant";
 }
 
 TEST_F(CompareTest, ALargeDifferenceFails) {

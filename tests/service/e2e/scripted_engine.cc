@@ -229,13 +229,14 @@ class Task {
     Json violations = Json::array();
     if (!pass) {
       violations.push_back(
-          {{"operator", "relu"}, {"file", "refactored.py"}, {"line", 7}, {"reason", "must be in a child"}});
+          {{"rule", "plumbing"}, {"file", "refactored.py"}, {"line", 7}, {"what", "relu: must be in a child"}});
     }
     Write(step + "verification_result.json",
           Json{{"status", pass ? "PASS" : "FAIL"},
                {"original_file", "original.py"},
                {"refactored_file", "refactored.py"},
                {"anticheat", {{"status", pass ? "PASS" : "FAIL"}, {"violations", violations}}},
+               {"violations", violations},
                {"weight_transfer", {{"status", "PASS"}, {"mapped_count", 2}}},
                {"numerical_comparison",
                 {{"status", pass ? "PASS" : "FAIL"},

@@ -77,7 +77,7 @@ TEST_F(ServiceTest, AFailedGateDeliversWhatWasProvedAndEndsWithOne) {
   EXPECT_THAT(result.out, HasSubstr("the outputs differ by 0.5"));
   EXPECT_THAT(result.out, HasSubstr("\nFAIL  toy: 1 of 2 steps verified"));
   EXPECT_THAT(service_.Cli({"steps", "--step", "step_2_block_to_kernels"}).out,
-              HasSubstr("refactored.py:7: relu: must be in a child"));
+              HasSubstr("plumbing: refactored.py:7: relu: must be in a child"));
   EXPECT_TRUE(FileExists(out + "/steps/step_1_toy_to_layers/verification_result.json"));
 }
 

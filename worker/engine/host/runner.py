@@ -289,6 +289,7 @@ def run_trials(request):
     model, built = build_model(module, request)
     if request["children_dir"]:
         save_constructions(model, made, os.path.join(request["out_dir"], "children.json"))
+    stage("weights")
     mapping = read_weight_map(request["weight_map_path"]) if request["weight_map_path"] else {}
     if request["weights_path"]:
         load_weights(model, request, request["weights_path"], mapping)

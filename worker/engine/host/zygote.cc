@@ -22,6 +22,7 @@
 #include "nlohmann/json.hpp"
 #include "worker/engine/capture/capture.h"
 #include "worker/engine/host/child_setup.h"
+#include "worker/engine/host/hiding.h"
 #include "worker/engine/host/interpreter.h"
 #include "worker/engine/host/python_module.h"
 #include "worker/engine/host/run_message.h"
@@ -63,6 +64,11 @@ RunOutcome Ours(const std::string& message) {
   return outcome;
 }
 
+std::string InternalMessage(const absl::Status& status) {
+  return json{{"status", "internal"}, {"message", std::string(status.message())}}.dump(
+      -1, ' ', true, json::error_handler_t::replace);
+}
+
 absl::Status CheckRequest(const RunRequest& request) {
   if (request.file.empty() || request.file[0] != '/' || !FileExists(request.file)) {
     return absl::InvalidArgumentError(
@@ -102,10 +108,12 @@ class ForkingZygote : public Zygote {
     *stage_page_ = 0;
     const std::string text = RequestJson(request);
     const auto child = Fork(limits, work_dir, [&](int trace_fd) {
+      if (!request.hidden.empty() && CanHideFiles()) {
+        const absl::Status hidden = HideFiles(request.hidden);
+        if (!hidden.ok()) return InternalMessage(hidden);
+      }
       const auto result = CallText("strata_runner", "main", text, trace_fd);
-      if (result.ok()) return *result;
-      return json{{"status", "internal"}, {"message", std::string(result.status().message())}}.dump(
-          -1, ' ', true, json::error_handler_t::replace);
+      return result.ok() ? *result : InternalMessage(result.status());
     });
     if (!child.ok()) return Ours(std::string(child.status().message()));
     ChildEnd end = Supervise(*child, limits, kMaxResultBytes, /*ask_for_trace=*/true);
@@ -149,7 +157,7 @@ class ForkingZygote : public Zygote {
         if (key == "devices" && value != "0") has_device_ = true;
       }
     }
-    environment_.emplace_back("isolation", "process");
+    environment_.emplace_back("isolation", CanHideFiles() ? "process, landlock" : "process");
     environment_.emplace_back("zygote_threads", absl::StrCat(CountThreads()));
     return absl::OkStatus();
   }

@@ -98,6 +98,9 @@ struct RunRequest {
   // out_dir/outputs_NAME.bin and out_dir/after_NAME.bin.
   std::vector<ChildCall> calls;
   std::string out_dir;  // exists, empty, writable by the runner
+  // Absolute paths that the runner cannot open, see hiding.h; ignored where the kernel cannot hide files
+  // (Environment() "isolation" says which it is).
+  std::vector<std::string> hidden;
 };
 
 enum class RunStatus : uint8_t {

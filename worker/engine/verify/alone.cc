@@ -122,6 +122,7 @@ class Alone {
                            const std::string& out) {
     host::RunRequest request =
         MakeRequest(context_, absl::StrCat(claim_.children_dir, "/", stem, ".py"), "Model", out);
+    request.hidden = claim_.hidden;
     for (const ChildRun* run : calls) request.calls.push_back(CallOf(*run));
     std::reverse(request.calls.begin(), request.calls.end());
     return context_.zygote.Run(request, context_.limits);

@@ -89,7 +89,17 @@ class Fusions {
   }
 
   void Layer(const ComponentFile& component, const ExecutedComponent& executed) {
-    IsSingle(rules::kLayer, component, executed);
+    if (IsSingle(rules::kLayer, component, executed) || !index_.is_own()) return;
+    // A class is a layer where one of its instances is: a straight line may have a brother that is none.
+    const auto& all = index_.files().components;
+    const bool only_one = std::count_if(all.begin(), all.end(), [](const ComponentFile& other) {
+                            return other.level == Level::kLayer;
+                          }) == 1;
+    int64_t runs = 0;
+    for (const auto& [shapes, count] : index_.RunsOf(component)) runs += count;
+    if (executed.level() != Level::kFusion || !only_one || runs != 1) return;
+    Add(rules::kLayer, component, 0, "is no layer: a straight line that nothing repeats is a fusion",
+        "put it into level_1_fusion");
   }
 
   void Fusion(const ComponentFile& component, const ExecutedComponent& executed) {

@@ -1,4 +1,6 @@
 // Rule `layout`: the files that must exist, and the fields that every JSON file has.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "worker/engine/verify/bundle_check.h"
@@ -106,9 +108,31 @@ class Layout {
     Json(files.step_summary, kSteps, {}, index_.is_own());
     Json(files.test_results, kTests, {}, index_.is_own());
     for (const StepFolder& step : files.steps) Step(step);
+    if (index_.is_own()) StepNames();
   }
 
  private:
+  // Numbered in order from 1, named after the highest level among the children.
+  void StepNames() {
+    int number = 0;
+    for (const StepFolder& step : index_.files().steps) {
+      const ComponentFile* parent = index_.ParentOf(step);
+      ++number;
+      if (parent == nullptr) continue;
+      plan::Level highest = plan::Level::kKernel;
+      for (const auto& [stem, text] : step.children) {
+        const ComponentFile* child = index_.ChildOf(step, stem);
+        if (child != nullptr) highest = std::max(highest, child->level);
+      }
+      const std::string expected =
+          absl::StrCat("step_", number, "_", parent->stem, "_to_", plan::LevelName(highest), "s");
+      if (step.name == expected) continue;
+      report_->Add(rules::kLayout, "steps/" + step.name,
+                   absl::StrCat("steps/", step.name, " is step ", number, " and should be named ", expected),
+                   "number the steps in tree order and name each after the highest level among its children");
+    }
+  }
+
   static Fields Joined(Fields a, const Fields& b) {
     a.insert(a.end(), b.begin(), b.end());
     return a;

@@ -5,7 +5,8 @@ namespace strata::verify {
 nlohmann::ordered_json EnvironmentJson(const Context& context) {
   nlohmann::ordered_json environment = nlohmann::ordered_json::object();
   for (const auto& [name, value] : context.zygote.Environment()) {
-    if (name == "torch" || name == "python" || name == "cuda") environment[name] = value;
+    if (name == "torch" || name == "python" || name == "cuda" || name == "isolation")
+      environment[name] = value;
   }
   environment["device"] = context.device;
   // What host/ sets in every runner before user code is loaded.
@@ -13,7 +14,6 @@ nlohmann::ordered_json EnvironmentJson(const Context& context) {
                             {"cudnn_deterministic", true},          {"cudnn_benchmark", false},
                             {"cublas_workspace_config", ":4096:8"}, {"mha_fastpath", false},
                             {"default_dtype", "torch.float32"}};
-  environment["isolation"] = "process";
   environment["engine_version"] = STRATA_VERSION;
   return environment;
 }

@@ -233,8 +233,13 @@ class Bundle {
         CompositionVerdict verdict,
         VerifyComposition(context_, folder_, JoinPath(folder_, SubmittedFile()), std::nullopt));
     for (const std::string& note : verdict.notes) found_.notes.push_back(absl::StrCat("composition: ", note));
-    if (verdict.decision == Decision::kCannotJudge)
+    if (verdict.decision == Decision::kCannotJudge && !IsNoVerdict(verdict.failure)) {
+      found_.violations.push_back({rules::kComposition, "verification/composition_test.py",
+                                   verdict.failure.line, verdict.reason,
+                                   "let it run from any directory, also after the bundle was moved"});
+    } else if (verdict.decision == Decision::kCannotJudge) {
       found_.Stop(absl::StrCat("verification/composition_test.py: ", verdict.reason));
+    }
     facts_.composition = std::move(verdict.facts);
     return absl::OkStatus();
   }

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "worker/engine/verify/alone.h"
 #include "worker/engine/verify/compare.h"
+#include "worker/engine/verify/idle.h"
 #include "worker/engine/verify/reconcile.h"
 #include "worker/engine/verify/replay_claim.h"
 #include "worker/engine/verify/runs.h"
@@ -161,6 +162,7 @@ class Judging {
     host::RunRequest request =
         MakeRequest(context_, refactored_file_, claim_.refactored_class, ran_.refactored_dir);
     request.record = request.save_outputs = true;
+    request.hidden = ran_.hidden = OriginalsFiles();
     request.children_dir = ran_.children_dir;
     request.weight_map_path = map_path_;
     for (const TrialRun& trial : ran_.trials) {
@@ -185,6 +187,23 @@ class Judging {
     judgement_.facts.weight_map = map_;
     ran_both_ = true;
     return absl::OkStatus();
+  }
+
+  // What the refactored model must not see: the original, here and wherever else the bundle has it, and what
+  // it returned. A composition imports the model by its contract, so only the results are hidden.
+  std::vector<std::string> OriginalsFiles() const {
+    std::set<std::string> hidden;
+    for (const TrialRun& trial : ran_.trials) {
+      for (const char* prefix : {"outputs", "after", "program"}) {
+        hidden.insert(TrialFile(trial.original_dir, prefix, trial.seed, trial.workload));
+      }
+    }
+    if (claim_.purpose == Purpose::kStep) {
+      const fs::path step = fs::path(claim_.original_file).parent_path();
+      const bool in_bundle = step.parent_path().filename() == "steps";
+      hidden.insert((in_bundle ? step.parent_path().parent_path() : step).string());
+    }
+    return {hidden.begin(), hidden.end()};
   }
 
   // A refactored model that does what the original does not is wrong; one that cannot be loaded, or that

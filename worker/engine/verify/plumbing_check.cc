@@ -264,11 +264,12 @@ std::vector<Violation> HiddenChanges(const Program& refactored, const Program& o
       for (const program::ValueId written : call.mutated) {
         const int32_t storage = written < 0 ? program::kNoId : refactored.value(written).storage;
         if (!handed.contains(storage) || !ReadLater(refactored, child.end, storage, returned)) continue;
-        violations.push_back({rules::kInputs, FileOf(call), LineOf(call),
-                              absl::StrCat(program::OperatorName(call.op),
-                                           " changes an argument of the child in place, and the parent goes on "
-                                           "with it; the original does not"),
-                              "return what the child computes, leave its arguments as they are"});
+        violations.push_back(
+            {rules::kInputs, FileOf(call), LineOf(call),
+             absl::StrCat(program::OperatorName(call.op),
+                          " changes an argument of the child in place, and the parent goes on "
+                          "with it; the original does not"),
+             "return what the child computes, leave its arguments as they are"});
       }
     }
   }

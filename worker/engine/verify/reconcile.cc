@@ -114,7 +114,8 @@ bool IsStrideOfKernel(const Call& call, const NamedArgument& stride) {
 
 // Of a product of matrices: what it costs. The same factors in another order are another operator.
 std::string Contraction(const Program& program, const Call& call) {
-  static const std::set<std::string> kNames = {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot"};
+  static const std::set<std::string> kNames = {"linear", "matmul",  "mm", "bmm",
+                                               "addmm",  "baddbmm", "mv", "dot"};
   const std::vector<program::ValueId> reads = program::Reads(call);
   if (!kNames.contains(program::OperatorName(call.op)) || reads.empty() || call.results.empty()) return "";
   const std::vector<int64_t>& sizes = program.value(reads[0]).type.sizes;

@@ -11,21 +11,9 @@
 #include "nlohmann/json.hpp"
 #include "worker/engine/program/program.h"
 #include "worker/engine/verify/plumbing_check.h"
-#include "worker/engine/verify/trials.h"
-#include "worker/engine/verify/violation.h"
-#include "worker/engine/verify/weight_transfer.h"
+#include "worker/engine/verify/ran_claim.h"
 
 namespace strata::verify {
-
-// One claim after both sides have run. All vectors are parallel to `trials`.
-struct RanClaim {
-  std::vector<TrialRun> trials;
-  std::vector<program::Program> original, refactored;
-  std::string refactored_dir;  // outputs_, after_ of each trial
-  std::string children_dir;
-  std::map<std::string, std::string> weight_sources;  // refactored key -> original key
-  int threads = 1;
-};
 
 // One call of a child in one trial, as the judge's replay met it.
 struct ChildRun {
@@ -55,25 +43,6 @@ int64_t BorderBytes(const RanClaim& claim, size_t index);
 // The digest that a runner's files of one child call have, comparable to ChildRun::digest.
 absl::StatusOr<std::string> DigestOfChildFiles(const std::string& outputs_path,
                                                const std::string& after_path);
-
-// Which call of a child it is, in every trial: the n-th of this module.
-struct ChildCallId {
-  std::string stem, path;
-  int nth = 0;
-};
-// What a child's result does to the model.
-struct Idle {
-  ChildCallId call;
-  bool original_ignores_it = false;  // the original's own recording does not need that value either
-};
-// The child calls whose result, replaced by zeros, changes the refactored model's output in no trial.
-absl::StatusOr<std::vector<Idle>> FindIdleChildren(const RanClaim& claim);
-
-// The calls of one side that change nothing: their result can be their first operand of the same type and
-// nothing that the model returns is different, in any trial. Of those in `candidates`, ids of trial 0; they
-// must be the same calls in all trials.
-absl::StatusOr<std::vector<program::CallId>> FindIdleCalls(const RanClaim& claim, bool refactored,
-                                                           const std::vector<program::CallId>& candidates);
 
 // To and from text, because a trusted fork returns text.
 nlohmann::json ToJson(const ReplayedTrial& trial);

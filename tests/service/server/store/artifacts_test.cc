@@ -68,16 +68,15 @@ TEST(Artifacts, ShapesKeepTheOrderOfForward) {
 }
 
 TEST(Artifacts, ViolationsAreSentences) {
-  const auto verdict = ParseVerdict("v.json", R"({"status": "FAIL", "anticheat": {"status": "FAIL",
+  const auto verdict = ParseVerdict("v.json", R"({"status": "FAIL", "anticheat": {"status": "FAIL"},
     "violations": [
-      {"operator": "relu", "file": "refactored.py", "line": 31, "function": "forward", "reason": "must be in a child"},
-      {"pattern": "importlib", "line_number": 4, "location": "module", "reason": "not allowed"},
-      {"buffer": "fc.scale", "reason": "must be the original's own"}],
-    "source_violations": [{"pattern": "importlib", "line_number": 4, "location": "module", "reason": "not allowed"}]}})");
+      {"rule": "plumbing", "file": "refactored.py", "line": 31, "what": "relu outside the children", "advice": "move it"},
+      {"rule": "weights", "file": "weight_map.json", "line": 0, "what": "no weight goes to 'fc'", "advice": "map it"},
+      {"rule": "runs", "file": "", "line": 0, "what": "it raises", "advice": "let it run"}]})");
   ASSERT_TRUE(verdict.ok()) << verdict.status();
-  EXPECT_THAT(verdict->violations(), ::testing::ElementsAre("refactored.py:31: relu: must be in a child",
-                                                            "line 4: importlib: not allowed",
-                                                            "fc.scale: must be the original's own"));
+  EXPECT_THAT(verdict->violations(),
+              ::testing::ElementsAre("plumbing: refactored.py:31: relu outside the children",
+                                     "weights: weight_map.json: no weight goes to 'fc'", "runs: it raises"));
 }
 
 TEST(Artifacts, VerdictTakesNumbersThatJsonHasNot) {

@@ -1,0 +1,96 @@
+#include "worker/engine/host/hiding.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace strata::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What one rule allows below a folder, and what of that a rule on a file may name (landlock(7)).
+constexpr uint64_t kFileAccess =
+    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE;
+constexpr uint64_t kAccess = kFileAccess | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                             LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                             LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
+                             LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM;
+
+int CreateRuleset(const landlock_ruleset_attr* attributes, size_t size, uint32_t flags) {
+  return static_cast<int>(syscall(SYS_landlock_create_ruleset, attributes, size, flags));
+}
+
+bool IsAtOrAbove(const fs::path& folder, const fs::path& path) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
+}
+
+absl::Status Allow(int ruleset, const std::string& path) {
+  const int fd = open(path.c_str(), O_PATH | O_CLOEXEC);
+  if (fd < 0) return absl::OkStatus();  // gone meanwhile, or a broken link: nothing to allow
+  const absl::Cleanup close_fd = [fd] { close(fd); };
+  struct stat info;
+  if (fstat(fd, &info) != 0) return absl::ErrnoToStatus(errno, path);
+  landlock_path_beneath_attr rule{};
+  rule.allowed_access = S_ISDIR(info.st_mode) ? kAccess : kFileAccess;
+  rule.parent_fd = fd;
+  if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0)
+    return absl::OkStatus();
+  if (errno == EBADFD) return absl::OkStatus();  // of a file system that landlock does not cover
+  return absl::ErrnoToStatus(errno, absl::StrCat("landlock does not allow ", path));
+}
+
+// Allows every entry of `folder` that leads to nothing hidden, and goes down into the others.
+absl::Status AllowAllBut(int ruleset, const fs::path& folder, const std::vector<fs::path>& hidden) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const fs::path& path = entry.path();
+    const bool leads_there =
+        !entry.is_symlink(error) &&
+        std::any_of(hidden.begin(), hidden.end(), [&](const auto& h) { return IsAtOrAbove(path, h); });
+    if (!leads_there) {
+      STRATA_RETURN_IF_ERROR(Allow(ruleset, path.string()));
+    } else if (std::find(hidden.begin(), hidden.end(), path) == hidden.end()) {
+      STRATA_RETURN_IF_ERROR(AllowAllBut(ruleset, path, hidden));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool CanHideFiles() { return CreateRuleset(nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1; }
+
+absl::Status HideFiles(const std::vector<std::string>& paths) {
+  std::vector<fs::path> hidden;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const fs::path real = fs::canonical(path, error);
+    if (!error) hidden.push_back(real);  // what is not there needs no hiding
+  }
+  landlock_ruleset_attr attributes{};
+  attributes.handled_access_fs = kAccess;
+  const int ruleset = CreateRuleset(&attributes, sizeof(attributes.handled_access_fs), 0);
+  if (ruleset < 0)
+    return absl::UnavailableError("this kernel has no landlock, so no file can be hidden from a runner");
+  const absl::Cleanup close_ruleset = [ruleset] { close(ruleset); };
+  STRATA_RETURN_IF_ERROR(AllowAllBut(ruleset, "/", hidden));
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return absl::ErrnoToStatus(errno, "no_new_privs");
+  if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
+    return absl::ErrnoToStatus(errno, "landlock does not restrict this process");
+  return absl::OkStatus();
+}
+
+}  // namespace strata::host
