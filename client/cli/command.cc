@@ -25,13 +25,17 @@ void AddId(CLI::App& command, Common& common, bool newest) {
   if (!newest) option->required();
 }
 
-void AddSubmitOptions(CLI::App& command, SubmitOptions& options) {
-  command.add_option("FILE", options.file, "Python file with Model, get_inputs and get_init_inputs")
+void AddFile(CLI::App& command, SubmitOptions& options) {
+  command.add_option("FILE", options.path, "Python file with Model, get_inputs and get_init_inputs")
       ->required();
+}
+
+void AddSubmitOptions(CLI::App& command, SubmitOptions& options) {
   command.add_option("--device", options.device, "where the model runs")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
-  command.add_option("--name", options.name, "model name in lists (default: the file's)")->check(Utf8());
+  command.add_option("--name", options.name, "name in lists (default: the file's or folder's)")
+      ->check(Utf8());
   command.add_option("--label", options.labels, "KEY=VALUE, may be said more than once")
       ->take_all()
       ->check(Utf8());
@@ -76,6 +80,12 @@ absl::StatusOr<Results> FetchResultsOnce(Client& client, const std::string& deco
   v1::GetDecompositionRequest get;
   get.set_decomposition_id(decomposition_id);
   STRATA_ASSIGN_OR_RETURN(results.decomposition, client.Call(&Client::Stub::GetDecomposition, get));
+  if (results.decomposition.kind() == v1::JOB_KIND_JUDGE) {
+    v1::GetFolderVerdictRequest verdict;
+    verdict.set_decomposition_id(decomposition_id);
+    STRATA_RETURN_IF_ERROR(Take(client.Call(&Client::Stub::GetFolderVerdict, verdict), &results.verdict));
+    return results;
+  }
   v1::GetTreeRequest tree;
   tree.set_decomposition_id(decomposition_id);
   STRATA_RETURN_IF_ERROR(Take(client.Call(&Client::Stub::GetTree, tree), &results.tree));

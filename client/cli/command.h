@@ -20,6 +20,7 @@ using Action = std::function<absl::StatusOr<int>()>;
 
 void AddDecompose(CLI::App& app, Action* action);
 void AddSubmit(CLI::App& app, Action* action);
+void AddVerify(CLI::App& app, Action* action);
 void AddWatch(CLI::App& app, Action* action);
 void AddStatus(CLI::App& app, Action* action);
 void AddList(CLI::App& app, Action* action);
@@ -44,6 +45,9 @@ void AddCommon(CLI::App& command, Common& common);
 CLI::Validator Utf8();
 // ID, which may be left out where `newest`.
 void AddId(CLI::App& command, Common& common, bool newest = true);
+// FILE, the model to submit.
+void AddFile(CLI::App& command, SubmitOptions& options);
+// How it is run.
 void AddSubmitOptions(CLI::App& command, SubmitOptions& options);
 
 // The id the user said, or that of the newest decomposition. NotFound where there is none.
@@ -62,6 +66,7 @@ struct Results {
   v1::Tree tree;
   v1::ListStepsResponse steps;
   v1::Coverage coverage;
+  v1::FolderVerdict verdict;
 };
 absl::StatusOr<Results> FetchResults(Client& client, const std::string& decomposition_id,
                                      std::chrono::seconds patience);

@@ -4,55 +4,27 @@
 
 #include "base/files.h"
 #include "base/status.h"
-#include "client/cli/command.h"
-#include "client/cli/embedded.h"
-#include "client/cli/interrupt.h"
 #include "client/cli/json.h"
-#include "client/cli/progress.h"
 #include "client/cli/render.h"
+#include "client/cli/run_job.h"
 #include "client/cli/status.h"
 #include "client/cli/unpack.h"
 
 namespace strata::cli {
 namespace {
 
-constexpr auto kServerStart = std::chrono::seconds(20);
-
 struct DecomposeOptions {
-  SubmitOptions submit;
-  EmbeddedOptions embedded;
-  std::string server;  // empty: one of our own
+  RunOptions run;
   std::string out;
   bool force = false;
-  bool json = false;
-  uint32_t patience_seconds = 60;
 };
-
-void CancelJob(Client& client, const std::string& id) {
-  v1::CancelDecompositionRequest request;
-  request.set_decomposition_id(id);
-  request.set_reason("the client was interrupted");
-  (void)client.Call(&Client::Stub::CancelDecomposition, request);
-}
-
-absl::Status FollowToEnd(Client& client, const std::string& id, std::chrono::seconds patience,
-                         Progress& progress) {
-  Client::Watch watch;
-  watch.decomposition_id = id;
-  watch.patience = patience;
-  watch.on_event = [&](const v1::Event& event) { progress.On(event); };
-  watch.on_tick = [&] { progress.Tick(); };
-  const absl::Status status = client.Follow(watch);
-  if (absl::IsCancelled(status)) CancelJob(client, id);
-  return status;
-}
 
 // Into `out`. The message of a failure ends with where the bundle is: that of a server stays there, that of
 // our own goes with it and is put into a temporary folder.
 absl::Status Deliver(Client& client, const std::string& id, const std::string& out,
                      const DecomposeOptions& options) {
   const auto download = [&](const std::string& dir, bool force) {
-    return client.Retry(std::chrono::seconds(options.patience_seconds),
+    return client.Retry(std::chrono::seconds(options.run.patience_seconds),
                         [&] { return client.Download(id, dir, force); });
   };
   const absl::Status status = download(out, options.force);
@@ -60,8 +32,8 @@ absl::Status Deliver(Client& client, const std::string& id, const std::string& o
   const auto with = [&](const std::string& rest) {
     return absl::Status(status.code(), absl::StrCat(status.message(), "; ", rest));
   };
-  if (!options.server.empty()) {
-    return with(absl::StrCat("the server keeps the bundle: strata get ", id, " --server ", options.server,
+  if (!options.run.server.empty()) {
+    return with(absl::StrCat("the server keeps the bundle: strata get ", id, " --server ", options.run.server,
                              " -o DIR"));
   }
   std::error_code error;
@@ -96,43 +68,27 @@ void PrintJson(const Results& results, const std::string& bundle) {
 }
 
 absl::StatusOr<int> Decompose(const DecomposeOptions& options) {
+  const RunOptions& run = options.run;
   // With --json the document alone goes to stdout.
-  Terminal terminal(options.json ? stderr : stdout);
-  STRATA_ASSIGN_OR_RETURN(const Submission submission, ReadSubmission(options.submit));
-  const std::string out = options.out.empty() ? BundleName(Stem(options.submit.file)) : options.out;
+  Terminal terminal(run.json ? stderr : stdout);
+  STRATA_ASSIGN_OR_RETURN(const Submission submission, ReadSubmission(run.submit));
+  const std::string out = options.out.empty() ? BundleName(Stem(run.submit.path)) : options.out;
   STRATA_RETURN_IF_ERROR(CheckTarget(out, options.force));
-  terminal.Print(absl::StrCat("strata: ", options.submit.file, ", ", FormatBytes(submission.content.size()),
-                              ", sha256 ", submission.request.source().files(0).digest().substr(0, 12), "…"));
+  const v1::File& file = submission.request.source().files(0);
+  terminal.Print(absl::StrCat("strata: ", run.submit.path, ", ", FormatBytes(file.size_bytes()), ", sha256 ",
+                              file.digest().substr(0, 12), "…"));
   Progress progress(&terminal);
-  std::unique_ptr<EmbeddedService> embedded;
-  if (options.server.empty()) {
-    progress.SetStage("starting a server and a worker");
-    STRATA_ASSIGN_OR_RETURN(embedded, EmbeddedService::Start(options.embedded));
-  }
-  Client client(embedded != nullptr ? embedded->address() : options.server);
-  if (embedded != nullptr) {
-    client.set_health([&embedded] { return embedded->Health(); });
-    STRATA_RETURN_IF_ERROR(client.AwaitServer(kServerStart));
-  }
-  STRATA_ASSIGN_OR_RETURN(const v1::Decomposition job, Submit(client, submission));
-  if (embedded == nullptr) terminal.Print(absl::StrCat("job ", job.id(), " on ", options.server));
-  const auto patience = std::chrono::seconds(options.patience_seconds);
-  // A worker of our own has what was asked for, or ends.
-  if (embedded == nullptr) progress.set_why_queued([&] { return AskWhyQueued(client, job.id()); });
-  progress.SetState(job.state());
-  STRATA_RETURN_IF_ERROR(FollowToEnd(client, job.id(), patience, progress));
-
-  progress.SetStage("fetching the results");
-  STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, job.id(), patience));
-  if (results.decomposition.has_bundle()) STRATA_RETURN_IF_ERROR(Deliver(client, job.id(), out, options));
+  STRATA_ASSIGN_OR_RETURN(const EndedJob job, RunJob(run, submission, terminal, progress));
+  const v1::Decomposition& ended = job.results.decomposition;
+  if (ended.has_bundle()) STRATA_RETURN_IF_ERROR(Deliver(*job.client, ended.id(), out, options));
   progress.Finish();
-  const std::string bundle = results.decomposition.has_bundle() ? out : "";
-  if (options.json) {
-    PrintJson(results, bundle);
+  const std::string bundle = ended.has_bundle() ? out : "";
+  if (run.json) {
+    PrintJson(job.results, bundle);
   } else {
-    PrintHuman(terminal, results, bundle);
+    PrintHuman(terminal, job.results, bundle);
   }
-  return ExitCodeOf(results.decomposition);
+  return ExitCodeOf(ended);
 }
 
 }  // namespace
@@ -140,20 +96,11 @@ absl::StatusOr<int> Decompose(const DecomposeOptions& options) {
 void AddDecompose(CLI::App& app, Action* action) {
   CLI::App* command = app.add_subcommand("decompose", "take FILE apart, prove the parts, write the bundle");
   auto options = std::make_shared<DecomposeOptions>();
-  AddSubmitOptions(*command, options->submit);
+  AddFile(*command, options->run.submit);
+  AddRunOptions(*command, options->run);
   command->add_option("-o,--out", options->out, "folder for the bundle (default: FILE's name with _bundle)");
   command->add_flag("--force", options->force, "replace a bundle that lies there");
-  command->add_option("--server", options->server, "do it there; default: a server and worker of its own");
-  command->add_flag("--json", options->json, "print one JSON document, progress goes to stderr");
-  command->add_option("--slots", options->embedded.slots, "tasks at a time of the own worker")
-      ->check(CLI::Range(1, 256));
-  command->add_option("--patience", options->patience_seconds, "seconds to wait for a server that went away")
-      ->capture_default_str();
-  command->add_flag("-v,--verbose", options->embedded.verbose, "logs of the own server and worker on stderr");
-  command->callback([options, action] {
-    options->embedded.device = options->submit.device;
-    *action = [options] { return Decompose(*options); };
-  });
+  command->callback([options, action] { *action = [options] { return Decompose(*options); }; });
 }
 
 }  // namespace strata::cli

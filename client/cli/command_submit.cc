@@ -11,6 +11,7 @@ void AddSubmit(CLI::App& app, Action* action) {
     SubmitOptions submit;
   };
   auto options = std::make_shared<Options>();
+  AddFile(*command, options->submit);
   AddSubmitOptions(*command, options->submit);
   command
       ->add_option("--request-id", options->submit.request_id,

@@ -38,9 +38,11 @@ absl::StatusOr<int> RunWatch(const WatchOptions& options) {
   progress.Finish();
   STRATA_ASSIGN_OR_RETURN(const Results results, FetchResults(client, id, watch.patience));
   if (!options.common.json) {
-    if (results.decomposition.has_failure())
-      terminal.Print(RenderFailure(terminal, results.decomposition.failure()));
-    terminal.Print(RenderVerdict(terminal, results.decomposition, results.steps, results.coverage));
+    const v1::Decomposition& ended = results.decomposition;
+    if (ended.has_failure()) terminal.Print(RenderFailure(terminal, ended.failure()));
+    terminal.Print(ended.kind() == v1::JOB_KIND_JUDGE
+                       ? RenderJudgement(terminal, ended, results.verdict)
+                       : RenderVerdict(terminal, ended, results.steps, results.coverage));
   }
   return ExitCodeOf(results.decomposition);
 }

@@ -35,6 +35,7 @@ std::string BundleName(const std::string& model_name) {
 }
 
 std::string VerdictOf(const v1::Decomposition& decomposition) {
+  if (!decomposition.verdict().empty()) return decomposition.verdict();
   switch (decomposition.state()) {
     case v1::STATE_SUCCEEDED:
       return "PASS";
@@ -46,14 +47,15 @@ std::string VerdictOf(const v1::Decomposition& decomposition) {
 }
 
 Style StyleOfStatus(std::string_view status) {
-  if (status == "PASS" || status == "SUCCEEDED" || status == "FULL_COVERAGE" || status == "passed")
+  if (status == "PASS" || status == "SUCCEEDED" || status == "FULL_COVERAGE" || status == "passed" ||
+      status == "accepted")
     return Style::kGood;
   if (status == "FAIL" || status == "ERROR" || status == "FAILED" || status == "failed" ||
-      status == "gate_failed") {
+      status == "gate_failed" || status == "rejected") {
     return Style::kBad;
   }
   if (status == "PARTIAL_COVERAGE" || status == "LOW_COVERAGE" || status == "CANCELED" ||
-      status == "dropped") {
+      status == "dropped" || status == "cannot be judged") {
     return Style::kWarn;
   }
   return Style::kPlain;

@@ -11,9 +11,11 @@ namespace strata::cli {
 namespace {
 
 constexpr char kFooter[] =
-    "Exit codes: 0 every gate passed, 1 a gate failed (the bundle so far is delivered), 2 bad usage or\n"
-    "input, or somebody else cancelled the job, 3 the service is not available, 130 interrupted (Ctrl-C).\n"
-    "STRATA_SERVER is the default of --server, but for decompose.";
+    "Exit codes: 0 every gate passed, or accepted; 1 a gate failed (the bundle so far is delivered), or\n"
+    "rejected; 2 bad usage or input, what cannot be judged, or somebody else cancelled the job; 3 the "
+    "service\n"
+    "is not available; 130 interrupted (Ctrl-C).\n"
+    "STRATA_SERVER is the default of --server, but for decompose and verify.";
 
 int Main(int argc, char** argv) {
   CLI::App app("strata takes a PyTorch model apart and proves that the parts compute the same numbers.",
@@ -22,8 +24,8 @@ int Main(int argc, char** argv) {
   app.footer(kFooter);
   app.set_version_flag("--version", STRATA_VERSION);
   Action action;
-  for (auto* add : {AddDecompose, AddSubmit, AddWatch, AddStatus, AddList, AddTree, AddSteps, AddLog,
-                    AddCoverage, AddGet, AddCancel, AddWorkers}) {
+  for (auto* add : {AddDecompose, AddVerify, AddSubmit, AddWatch, AddStatus, AddList, AddTree, AddSteps,
+                    AddLog, AddCoverage, AddGet, AddCancel, AddWorkers}) {
     add(app, &action);
   }
   try {

@@ -14,7 +14,7 @@ constexpr auto kLookAfter = std::chrono::seconds(1);
 // Stages of which there is one; the others show as steps.
 bool IsStage(v1::TaskKind kind) {
   return kind == v1::TASK_KIND_PREPARE || kind == v1::TASK_KIND_COMPOSE || kind == v1::TASK_KIND_COVERAGE ||
-         kind == v1::TASK_KIND_PUBLISH;
+         kind == v1::TASK_KIND_PUBLISH || kind == v1::TASK_KIND_JUDGE;
 }
 
 const char* Spinner(std::chrono::steady_clock::duration elapsed) {

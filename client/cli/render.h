@@ -26,12 +26,17 @@ std::string WhyQueued(const v1::Decomposition& decomposition, const v1::ListWork
 // What failed, where, and what to do.
 std::string RenderFailure(const Terminal& terminal, const v1::Failure& failure);
 
-// PASS, FAIL or CANCELED. REQUIRES: the decomposition has ended.
+// PASS, FAIL or CANCELED; the verdict on a folder where there is one. REQUIRES: the decomposition has ended.
 std::string VerdictOf(const v1::Decomposition& decomposition);
 
 // The last line: the verdict and the figures. `coverage` may be empty.
 std::string RenderVerdict(const Terminal& terminal, const v1::Decomposition& decomposition,
                           const v1::ListStepsResponse& steps, const v1::Coverage& coverage);
+
+// What speaks against a judged folder or is to be known of it, or why there is no verdict; RenderVerdict
+// last.
+std::string RenderJudgement(const Terminal& terminal, const v1::Decomposition& decomposition,
+                            const v1::FolderVerdict& verdict);
 
 // One finished step, as a line of progress.
 std::string RenderStepLine(const Terminal& terminal, const v1::Step& step);

@@ -35,6 +35,10 @@ std::string StateName(v1::State state) {
   return ShortEnumName(v1::State_descriptor()->FindValueByNumber(state));
 }
 
+std::string JobName(const v1::Decomposition& job) {
+  return ShortEnumName(v1::JobKind_descriptor()->FindValueByNumber(job.kind()), /*lower=*/true);
+}
+
 std::string StepCounts(const v1::Counts& counts) {
   return counts.steps_known() ? absl::StrCat(counts.steps_done(), "/", counts.steps_total()) : "";
 }
@@ -48,7 +52,9 @@ std::string RenderDecomposition(const Terminal& terminal, const v1::Decompositio
   const auto line = [&text](absl::string_view name, const std::string& value) {
     if (!value.empty()) absl::StrAppendFormat(&text, "  %-10s %s\n", name, Printable(value));
   };
+  line("job", JobName(job));
   line("source", job.source().entry());
+  line("verdict", job.verdict());
   line("device", job.resolved_device());
   line("labels", absl::StrJoin(job.labels(), ", ", absl::PairFormatter("=")));
   line("created", LocalTime(job.create_time()));
@@ -69,6 +75,7 @@ std::string RenderDecomposition(const Terminal& terminal, const v1::Decompositio
 
 std::string RenderList(const Terminal& terminal, const v1::ListDecompositionsResponse& list) {
   Table table({{"id"},
+               {"job"},
                {"model"},
                {"state"},
                {"steps", Table::Align::kRight},
@@ -76,8 +83,10 @@ std::string RenderList(const Terminal& terminal, const v1::ListDecompositionsRes
                {"took", Table::Align::kRight},
                {"labels"}});
   for (const v1::Decomposition& job : list.decompositions()) {
-    const std::string state = StateName(job.state());
+    // A judge's job that has ended well is not worth a word, its verdict is.
+    const std::string state = job.verdict().empty() ? StateName(job.state()) : job.verdict();
     table.Add({{job.id()},
+               {JobName(job)},
                {job.model_name()},
                {state, StyleOfStatus(state)},
                {StepCounts(job.counts())},

@@ -170,6 +170,36 @@ std::string RenderFailure(const Terminal& terminal, const v1::Failure& failure) 
   return text;
 }
 
+namespace {
+
+std::string RenderViolation(const Terminal& terminal, const v1::Violation& violation) {
+  std::string text =
+      absl::StrCat(terminal.Paint(Style::kBad, violation.rule()), ": ", Printable(violation.file()));
+  if (violation.line() > 0) absl::StrAppend(&text, ":", violation.line());
+  absl::StrAppend(&text, "\n", Indented(violation.what(), "    "));
+  if (!violation.advice().empty()) absl::StrAppend(&text, Indented("-> " + violation.advice(), "    "));
+  return text;
+}
+
+template <typename Texts>
+std::string RenderTexts(const char* title, const Texts& texts) {
+  std::string text = texts.empty() ? "" : absl::StrCat(title, "\n");
+  for (const std::string& item : texts) text += Indented(item, "  ");
+  return text;
+}
+
+}  // namespace
+
+std::string RenderJudgement(const Terminal& terminal, const v1::Decomposition& decomposition,
+                            const v1::FolderVerdict& verdict) {
+  std::string text;
+  for (const v1::Violation& violation : verdict.violations()) text += RenderViolation(terminal, violation);
+  if (!verdict.error().empty()) absl::StrAppend(&text, Printable(verdict.error(), /*keep_lines=*/true), "\n");
+  text += RenderTexts("notes:", verdict.notes());
+  text += RenderTexts("not judged:", verdict.not_judged());
+  return text + RenderVerdict(terminal, decomposition, {}, {});
+}
+
 std::string RenderVerdict(const Terminal& terminal, const v1::Decomposition& decomposition,
                           const v1::ListStepsResponse& steps, const v1::Coverage& coverage) {
   const std::string verdict = VerdictOf(decomposition);

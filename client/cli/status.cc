@@ -19,6 +19,8 @@ int ExitCodeOf(const absl::Status& status) {
 }
 
 int ExitCodeOf(const v1::Decomposition& decomposition) {
+  if (decomposition.verdict() == "rejected") return kExitGateFailed;
+  if (decomposition.verdict() == "cannot be judged") return kExitUsage;
   if (decomposition.state() == v1::STATE_SUCCEEDED) return kExitPass;
   if (decomposition.state() == v1::STATE_CANCELED) return kExitUsage;
   if (decomposition.state() != v1::STATE_FAILED) return kExitUnavailable;

@@ -6,12 +6,13 @@
 
 namespace strata::cli {
 
-inline constexpr int kExitPass = 0;
-inline constexpr int kExitGateFailed = 1;  // the bundle so far is delivered
-inline constexpr int kExitUsage =
-    2;  // bad usage or input, also a submission that failed by its own fault or was cancelled
-inline constexpr int kExitUnavailable = 3;    // no service, or a defect of it
-inline constexpr int kExitInterrupted = 130;  // by a signal of ours; `decompose` cancels its job first
+inline constexpr int kExitPass = 0;        // or accepted
+inline constexpr int kExitGateFailed = 1;  // the bundle so far is delivered; or rejected
+// Bad usage or input, also a submission that failed by its own fault, cannot be judged or was cancelled.
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitUnavailable = 3;  // no service, or a defect of it
+inline constexpr int kExitInterrupted =
+    130;  // by a signal of ours; `decompose` and `verify` cancel their job first
 
 // REQUIRES: !status.ok().
 int ExitCodeOf(const absl::Status& status);

@@ -1,6 +1,6 @@
 #pragma once
-// The file a user names → what CreateDecomposition wants. Bad input is found here where it can be, before
-// anything is started.
+// The file or folder a user names → what CreateDecomposition wants. Bad input is found here where it can be,
+// before anything is started.
 
 #include <map>
 #include <string>
@@ -12,9 +12,9 @@
 
 namespace strata::cli {
 
-// Options that `decompose` and `submit` share, as said on the command line.
+// What to submit and how to run it, as said on the command line.
 struct SubmitOptions {
-  std::string file;
+  std::string path;  // the model's file, or the folder to judge
   std::string device = "auto";
   std::string name;
   std::vector<std::string> labels;  // KEY=VALUE
@@ -25,13 +25,17 @@ struct SubmitOptions {
 };
 
 struct Submission {
-  std::string content;
+  std::vector<std::string> contents;  // of request.source().files()
   v1::CreateDecompositionRequest request;
 };
 
 // InvalidArgument, naming the file: missing, a folder, empty, over 64 MiB, a name that is not UTF-8; a bad
 // label.
 absl::StatusOr<Submission> ReadSubmission(const SubmitOptions& options);
+
+// Every file of a folder that is to be judged. InvalidArgument, naming the file: a symbolic link, or what is
+// neither file nor folder; a name that is not UTF-8; over 64 MiB; more than 20000 files or 256 MiB together.
+absl::StatusOr<Submission> ReadFolder(const SubmitOptions& options);
 
 // Waits a few seconds for a server that is away or busy with the same file.
 absl::StatusOr<v1::Decomposition> Submit(Client& client, const Submission& submission);

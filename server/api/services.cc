@@ -20,6 +20,7 @@ using grpc::CallbackServerContext;
 using Unary = grpc::ServerUnaryReactor;
 
 constexpr uint64_t kMaxVerdictBytes = 1 << 20;
+constexpr uint64_t kMaxFolderVerdictBytes = 16 << 20;
 constexpr int kMaxAskedDigests = 10000;
 
 // Answers from the rows, in this thread.
@@ -124,6 +125,19 @@ class StrataService : public v1::Strata::CallbackService {
       if (text.ok()) result->set_verification_result_json(*std::move(text));
       return result;
     });
+  }
+
+  Unary* GetFolderVerdict(CallbackServerContext* context, const v1::GetFolderVerdictRequest* request,
+                          v1::FolderVerdict* reply) override {
+    return Answer(coordinator_, context, reply,
+                  [&](store::Database& db) -> absl::StatusOr<v1::FolderVerdict> {
+                    std::string digest;
+                    auto verdict = store::GetFolderVerdict(db, request->decomposition_id(), &digest);
+                    if (!verdict.ok()) return verdict;
+                    auto text = coordinator_.blobs().ReadBlob(digest, kMaxFolderVerdictBytes);
+                    if (text.ok()) verdict->set_verdict_json(*std::move(text));
+                    return verdict;
+                  });
   }
 
   Unary* ListLogEntries(CallbackServerContext* context, const v1::ListLogEntriesRequest* request,

@@ -130,6 +130,8 @@ class Coordinator {
 
   template <typename T>
   void Write(absl::AnyInvocable<absl::StatusOr<T>(Turn&)> work, Done<T> done);
+  // Makes the empty content known where one of the files has it: nobody uploads it.
+  absl::Status StoreEmpty(Turn& turn, const v1::Source& source);
   // Files whose rows this turn deletes.
   void RemoveLater(Turn& turn, std::vector<std::string> digests);
   void RemoveLeftovers(Turn& turn);

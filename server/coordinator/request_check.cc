@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/sha256.h"
@@ -70,12 +71,39 @@ absl::Status CheckLabels(const v1::CreateDecompositionRequest& request) {
   return absl::OkStatus();
 }
 
-absl::Status CheckSource(const v1::Source& source) {
+// The files of a model: which of them is it?
+absl::Status CheckModelEntry(const v1::Source& source, const std::set<std::string>& paths) {
+  if (source.entry().empty() && source.files_size() > 1) {
+    return BadField("NO_ENTRY", "source.entry", "say which of the files has Model");
+  }
+  if (!source.entry().empty() && !paths.count(source.entry())) {
+    return BadField("NO_ENTRY", "source.entry", "is none of source.files");
+  }
+  if (source.entry().empty()) return CheckEntry("source.files[0].path", source.files(0).path());
+  return CheckEntry("source.entry", source.entry());
+}
+
+// The files of a folder: do they lie in it?
+absl::Status CheckFolderEntry(const v1::Source& source) {
+  if (!store::IsSafePath(source.entry()) || absl::StrContains(source.entry(), '/'))
+    return BadField("NO_ENTRY", "source.entry", "say the name of the folder that holds source.files");
+  for (int i = 0; i < source.files_size(); ++i) {
+    if (!absl::StartsWith(source.files(i).path(), source.entry() + "/"))
+      return BadField("BAD_PATH", absl::StrCat("source.files[", i, "].path"),
+                      "must begin with source.entry, the name of the folder");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSource(const v1::CreateDecompositionRequest& request) {
+  const v1::Source& source = request.source();
+  const bool folder = request.kind() == v1::JOB_KIND_JUDGE;
+  const int max_files = folder ? kMaxFolderFiles : kMaxSourceFiles;
   if (source.files_size() == 0)
     return BadField("NO_SOURCE", "source.files", "name at least one uploaded file");
-  if (source.files_size() > kMaxSourceFiles) {
+  if (source.files_size() > max_files) {
     return BadField("TOO_MANY_FILES", "source.files",
-                    absl::StrCat("at most ", kMaxSourceFiles, " files make a submission"));
+                    absl::StrCat("at most ", max_files, " files make a submission"));
   }
   std::set<std::string> paths;
   for (int i = 0; i < source.files_size(); ++i) {
@@ -88,14 +116,7 @@ absl::Status CheckSource(const v1::Source& source) {
     if (!paths.insert(file.path()).second) return BadField("BAD_PATH", field + ".path", "appears twice");
     if (absl::Status status = CheckDigest(field + ".digest", file.digest()); !status.ok()) return status;
   }
-  if (source.entry().empty() && source.files_size() > 1) {
-    return BadField("NO_ENTRY", "source.entry", "say which of the files has Model");
-  }
-  if (!source.entry().empty() && !paths.count(source.entry())) {
-    return BadField("NO_ENTRY", "source.entry", "is none of source.files");
-  }
-  if (source.entry().empty()) return CheckEntry("source.files[0].path", source.files(0).path());
-  return CheckEntry("source.entry", source.entry());
+  return folder ? CheckFolderEntry(source) : CheckModelEntry(source, paths);
 }
 
 }  // namespace
@@ -129,7 +150,8 @@ absl::Status CheckCreate(const v1::CreateDecompositionRequest& request) {
     return BadField("BAD_REQUEST_ID", "request_id",
                     "must have 1 to 128 characters of [A-Za-z0-9._:-]; use a UUID");
   }
-  if (absl::Status status = CheckSource(request.source()); !status.ok()) return status;
+  if (!v1::JobKind_IsValid(request.kind())) return BadField("BAD_KIND", "kind", "is no known kind of job");
+  if (absl::Status status = CheckSource(request); !status.ok()) return status;
   if (request.model_name().size() > 200) return BadField("BAD_MODEL_NAME", "model_name", "at most 200 bytes");
   if (!store::IsPrintable(request.model_name()) ||
       request.model_name().find_first_of("/\\") != std::string::npos)
@@ -161,8 +183,12 @@ v1::CreateDecompositionRequest Normal(v1::CreateDecompositionRequest request) {
   for (v1::File& file : *source.mutable_files()) file.clear_size_bytes();
   std::sort(source.mutable_files()->begin(), source.mutable_files()->end(),
             [](const v1::File& a, const v1::File& b) { return a.path() < b.path(); });
-  if (request.model_name().empty()) request.set_model_name(StemOf(source.entry()));
+  if (request.model_name().empty()) {
+    const bool folder = request.kind() == v1::JOB_KIND_JUDGE;
+    request.set_model_name(folder ? source.entry() : StemOf(source.entry()));
+  }
   if (request.device() == v1::DEVICE_UNSPECIFIED) request.set_device(v1::DEVICE_AUTO);
+  if (request.kind() == v1::JOB_KIND_UNSPECIFIED) request.set_kind(v1::JOB_KIND_DECOMPOSE);
   return request;
 }
 

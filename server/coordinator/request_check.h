@@ -11,6 +11,8 @@ namespace strata {
 constexpr uint64_t kMaxUploadBytes = 64ull << 20;  // one submitted file
 constexpr uint64_t kMaxBlobBytes = 1ull << 30;     // one file that a task wrote
 constexpr int kMaxSourceFiles = 1000;
+constexpr int kMaxFolderFiles = 20000;              // of a folder to be judged,
+constexpr uint64_t kMaxFolderBytes = 256ull << 20;  // together
 
 absl::Status CheckUpload(const v1::StartUploadRequest& request);
 absl::Status CheckCreate(const v1::CreateDecompositionRequest& request);

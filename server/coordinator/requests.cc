@@ -1,8 +1,11 @@
 // What clients ask for.
 #include <openssl/rand.h>
 
+#include <algorithm>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/sha256.h"
 #include "server/coordinator/coordinator.h"
 #include "server/coordinator/request_check.h"
 #include "server/error.h"
@@ -19,7 +22,9 @@ std::string NewJobId() {
   return "d-" + absl::BytesToHexString(std::string(reinterpret_cast<char*>(raw), sizeof(raw)));
 }
 
-absl::Status CheckUploaded(store::Database& db, const v1::Source& source) {
+absl::Status CheckUploaded(store::Database& db, const v1::CreateDecompositionRequest& request) {
+  const v1::Source& source = request.source();
+  uint64_t total_bytes = 0;
   for (int i = 0; i < source.files_size(); ++i) {
     const v1::File& file = source.files(i);
     const auto size = store::BlobSize(db, file.digest());
@@ -33,6 +38,12 @@ absl::Status CheckUploaded(store::Database& db, const v1::Source& source) {
     if (file.path() == source.entry() && *size == 0) {
       return BadField("EMPTY_FILE", absl::StrCat("source.files[", i, "]"), "the file with Model is empty");
     }
+    total_bytes += *size;
+  }
+  if (request.kind() == v1::JOB_KIND_JUDGE && total_bytes > kMaxFolderBytes) {
+    return BadField("FOLDER_TOO_LARGE", "source.files",
+                    absl::StrCat("the files have ", total_bytes, " bytes; at most ", kMaxFolderBytes,
+                                 " (256 MiB) together are accepted"));
   }
   return absl::OkStatus();
 }
@@ -55,10 +66,13 @@ void Coordinator::Create(v1::CreateDecompositionRequest request, Done<v1::Decomp
                                                     known->job, " with other content; choose a new one")),
               {.reason = "REQUEST_ID_REUSED", .metadata = {{"decomposition_id", known->job}}});
         }
-        if (absl::Status status = CheckUploaded(db, request.source()); !status.ok()) return status;
+        if (absl::Status status = StoreEmpty(turn, request.source()); !status.ok()) return status;
+        if (absl::Status status = CheckUploaded(db, request); !status.ok()) return status;
         const std::string id = NewJobId();
         store::InsertJob(db, id, request, digest, turn.now);
-        Apply(turn, jobs::Submit{id, static_cast<jobs::Device>(request.device())});
+        const bool judge = request.kind() == v1::JOB_KIND_JUDGE;
+        Apply(turn, jobs::Submit{id, static_cast<jobs::Device>(request.device()),
+                                 judge ? jobs::TaskKind::kJudge : jobs::TaskKind::kPrepare});
         return store::GetDecomposition(db, id);
       },
       std::move(done));
@@ -120,6 +134,19 @@ void Coordinator::StartUpload(v1::StartUploadRequest request, Done<v1::Upload> d
         return upload;
       },
       std::move(done));
+}
+
+absl::Status Coordinator::StoreEmpty(Turn& turn, const v1::Source& source) {
+  const std::string digest = Sha256Hex("");
+  const bool needed = std::any_of(source.files().begin(), source.files().end(),
+                                  [&](const v1::File& file) { return file.digest() == digest; });
+  if (!needed || store::BlobSize(*turn.db, digest)) return absl::OkStatus();
+  auto file = blobs_->NewTemporary();
+  absl::Status status = file.ok() ? (*file)->Flush() : file.status();
+  if (status.ok()) status = blobs_->Adopt(**file, digest);
+  if (!status.ok()) return NotRecorded(absl::UnavailableError(status.message()));
+  turn.db->Run("INSERT INTO blobs(digest, size, stored_us) VALUES (?,0,?)", {digest, turn.now});
+  return absl::OkStatus();
 }
 
 void Coordinator::StoreBlob(std::shared_ptr<store::PartFile> file, const std::string& digest,

@@ -85,6 +85,8 @@ absl::Status CheckFindings(jobs::TaskKind kind, const std::string& step, jobs::O
   }
   if (findings.graph && kind != TaskKind::kPrepare)
     return Wrong("wrote .strata/jobs.json, which only prepare may");
+  if (findings.folder_verdict && kind != TaskKind::kJudge)
+    return Wrong("wrote verdict.json, which only judge may");
   if (!passed) return absl::OkStatus();
   switch (kind) {
     case TaskKind::kPrepare:
@@ -99,6 +101,8 @@ absl::Status CheckFindings(jobs::TaskKind kind, const std::string& step, jobs::O
     case TaskKind::kCoverage:
       return findings.coverages.empty() ? Wrong("says passed without verification/coverage_summary.json")
                                         : absl::OkStatus();
+    case TaskKind::kJudge:
+      return findings.folder_verdict ? absl::OkStatus() : Wrong("says passed without verdict.json");
     default:
       return absl::OkStatus();
   }

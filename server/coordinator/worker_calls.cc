@@ -48,7 +48,7 @@ jobs::Outcome OutcomeOf(v1::ResultStatus status) {
 jobs::TaskKind KindOf(const jobs::TaskId& task) {
   using jobs::TaskKind;
   for (TaskKind kind : {TaskKind::kPrepare, TaskKind::kDecompose, TaskKind::kVerify, TaskKind::kCompose,
-                        TaskKind::kCoverage, TaskKind::kPublish}) {
+                        TaskKind::kCoverage, TaskKind::kPublish, TaskKind::kJudge}) {
     if (task.substr(0, task.find('/')) == jobs::Name(kind)) return kind;
   }
   return TaskKind::kPrepare;

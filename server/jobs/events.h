@@ -18,6 +18,7 @@ namespace strata::jobs {
 struct Submit {
   JobId job;
   Device device = Device::kAuto;
+  TaskKind first = TaskKind::kPrepare;  // or kJudge, which is then the only one
 };
 
 struct Cancel {

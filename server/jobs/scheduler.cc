@@ -13,10 +13,10 @@ void On(Turn& turn, const Submit& event) {
   job.id = event.job;
   job.device = event.device;
   job.turn = turn.state.next_turn++;
-  Task prepare;
-  prepare.id = "prepare";
-  prepare.kind = TaskKind::kPrepare;
-  job.tasks.push_back(std::move(prepare));
+  Task first;
+  first.id = Name(event.first);
+  first.kind = event.first;
+  job.tasks.push_back(std::move(first));
   Job& added = turn.state.jobs[event.job] = std::move(job);
   turn.Touch(added, /*is_new=*/true);
   Advance(turn, added);

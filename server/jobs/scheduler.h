@@ -2,7 +2,8 @@
 // The scheduling core: (state, event, now) → (state, effects). No clock, thread, socket or SQL, so that a
 // seeded simulator drives thousands of workers, crashes and lost messages through this very code.
 //
-// A job starts with one task, prepare, whose result says which further tasks there are (graph.h). A task is
+// A job starts with one task, prepare, whose result says which further tasks there are (graph.h), and
+// succeeds when the last of them, publish, has passed; or it consists of the task judge alone. A task is
 // released when all tasks it comes after have passed, and leased to a connected worker with a free slot and
 // the job's device: jobs take turns, in the order they came; within a job tree order decides.
 //

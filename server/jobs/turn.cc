@@ -171,15 +171,17 @@ void Revoke(Turn& turn, const Job& job, Task& task, Revoked why, const std::stri
 
 void Advance(Turn& turn, Job& job) {
   if (IsFinal(job.state)) return;
-  Task* publish = FindTask(job, "publish");
   if (!WindingDown(job)) {
     ReleaseWaiting(turn, job);
-    if (publish != nullptr && publish->state == TaskState::kPassed) End(turn, job, JobState::kSucceeded);
+    const Task& last = job.tasks.back();
+    const bool has_more = last.kind == TaskKind::kPrepare;
+    if (!has_more && last.state == TaskState::kPassed) End(turn, job, JobState::kSucceeded);
     return;
   }
   DropUnstarted(turn, job, /*publish_too=*/job.cancel_requested);
   if (AnyRunning(job)) return;
   if (job.cancel_requested) return End(turn, job, JobState::kCanceled);
+  Task* publish = FindTask(job, "publish");
   if (publish == nullptr || IsFinal(publish->state)) return End(turn, job, JobState::kFailed);
   if (publish->state == TaskState::kWaiting) SetState(turn, job, *publish, TaskState::kReady);
 }

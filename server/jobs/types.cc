@@ -63,6 +63,8 @@ const char* Name(TaskKind kind) {
       return "coverage";
     case TaskKind::kPublish:
       return "publish";
+    case TaskKind::kJudge:
+      return "judge";
   }
   return "?";
 }

@@ -27,7 +27,7 @@ enum class JobState { kQueued = 1, kRunning, kCanceling, kSucceeded, kFailed, kC
 // kWaiting, kReady, kRunning → kDropped (a gate failed elsewhere; canceled).
 enum class TaskState { kWaiting = 1, kReady, kRunning, kPassed, kGateFailed, kFailed, kDropped };
 
-enum class TaskKind { kPrepare = 1, kDecompose, kVerify, kCompose, kCoverage, kPublish };
+enum class TaskKind { kPrepare = 1, kDecompose, kVerify, kCompose, kCoverage, kPublish, kJudge };
 
 enum class Device { kAuto = 1, kCpu, kCuda };
 

@@ -199,6 +199,29 @@ absl::StatusOr<v1::StepResult> ParseVerdict(const std::string& path, const std::
   });
 }
 
+absl::StatusOr<v1::FolderVerdict> ParseFolderVerdict(const std::string& path, const std::string& text) {
+  return Parse<v1::FolderVerdict>(path, text, [](const JsonView& view) {
+    v1::FolderVerdict verdict;
+    verdict.set_verdict(view.Text("verdict"));
+    const std::set<std::string> known = {"accepted", "rejected", "cannot be judged"};
+    if (!known.count(verdict.verdict())) view.Complain("has the unknown verdict '" + verdict.verdict() + "'");
+    verdict.set_kind(view.Text("kind"));
+    verdict.set_folder(view.Text("folder"));
+    for (const JsonView& item : view.Items("violations")) {
+      v1::Violation* violation = verdict.add_violations();
+      violation->set_rule(item.Text("rule"));
+      violation->set_file(item.Text("file"));
+      violation->set_line(static_cast<uint32_t>(item.Count("line")));
+      violation->set_what(item.Text("what"));
+      violation->set_advice(item.Text("advice"));
+    }
+    Fill(verdict.mutable_notes(), view.Texts("notes"));
+    Fill(verdict.mutable_not_judged(), view.Texts("not_judged"));
+    verdict.set_error(view.Text("error"));
+    return verdict;
+  });
+}
+
 absl::StatusOr<v1::Coverage> ParseCoverage(const std::string& path, const std::string& text) {
   return Parse<v1::Coverage>(path, text, [](const JsonView& view) {
     v1::Coverage coverage;
@@ -256,7 +279,7 @@ absl::StatusOr<CompositionResult> ParseComposition(const std::string& path, cons
 
 namespace {
 
-enum class Kind { kNone, kJobs, kTree, kVerdict, kCoverage, kLog, kComposition };
+enum class Kind { kNone, kJobs, kTree, kVerdict, kCoverage, kLog, kComposition, kFolderVerdict };
 
 // "steps/NAME/FILE" → NAME; "" for another path.
 std::string StepOf(const std::string& path, const std::string& file) {
@@ -276,6 +299,7 @@ Kind KindOf(const std::string& path) {
   if (path == "decomposition_log.json") return Kind::kLog;
   if (absl::StartsWith(path, ".strata/log/") && absl::EndsWith(path, ".json")) return Kind::kLog;
   if (path == ".strata/composition.json") return Kind::kComposition;
+  if (path == "verdict.json") return Kind::kFolderVerdict;
   return Kind::kNone;
 }
 
@@ -315,6 +339,9 @@ absl::Status ReadArtifact(const std::string& path, const std::string& text, Find
     case Kind::kComposition:
       return Take(ParseComposition(path, text),
                   [&](auto result) { findings.composition = std::move(result); });
+    case Kind::kFolderVerdict:
+      return Take(ParseFolderVerdict(path, text),
+                  [&](auto verdict) { findings.folder_verdict = std::move(verdict); });
   }
   return absl::OkStatus();
 }

@@ -20,6 +20,7 @@ absl::StatusOr<v1::Tree> ParseTree(const std::string& path, const std::string& t
 absl::StatusOr<v1::StepResult> ParseVerdict(const std::string& path,
                                             const std::string& text);  // without step.name
 absl::StatusOr<v1::Coverage> ParseCoverage(const std::string& path, const std::string& text);  // without step
+absl::StatusOr<v1::FolderVerdict> ParseFolderVerdict(const std::string& path, const std::string& text);
 absl::StatusOr<std::vector<v1::LogEntry>> ParseLog(const std::string& path, const std::string& text);
 
 struct CompositionResult {
@@ -37,6 +38,7 @@ struct Findings {
   std::vector<v1::Coverage> coverages;
   std::vector<v1::LogEntry> log;
   std::optional<CompositionResult> composition;
+  std::optional<v1::FolderVerdict> folder_verdict;
 };
 
 // Adds what the file at `path` says; files that say nothing to the index are OK and change nothing.

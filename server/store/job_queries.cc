@@ -19,7 +19,8 @@ constexpr char kColumns[] =
     "j.ended_us,"
     " j.updated_us, j.last_event, j.has_bundle, j.composition_status, j.composition_max_diff, "
     "j.composition_bit_exact,"
-    " j.n, j.cancel_reason FROM jobs j JOIN models m ON m.id = j.model";
+    " j.n, j.cancel_reason, j.kind, COALESCE(v.verdict, '') FROM jobs j JOIN models m ON m.id = j.model"
+    " LEFT JOIN folder_verdicts v ON v.job = j.id";
 
 template <typename Message>
 void SetTime(Message* message, google::protobuf::Timestamp* (Message::*field)(), absl::Time time) {
@@ -48,6 +49,8 @@ v1::Decomposition FromRow(const Rows& row) {
   d.set_last_event(static_cast<uint64_t>(row.Int(17)));
   d.set_has_bundle(row.Int(18) != 0);
   d.set_cancel_reason(row.Text(23));
+  d.set_kind(row.Enum<v1::JobKind>(24));
+  d.set_verdict(row.Text(25));
   if (!row.Text(19).empty()) {
     d.mutable_composition()->set_status(row.Text(19));
     d.mutable_composition()->set_max_difference(row.Real(20));

@@ -36,10 +36,11 @@ void InsertJob(Database& db, const std::string& id, const v1::CreateDecompositio
   db.Run(
       "INSERT INTO jobs(id, request_id, request_digest, model, model_name, device, threads, wall_seconds, "
       "memory_bytes,"
-      " output_bytes, file_bytes, state, created_us, updated_us) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+      " output_bytes, file_bytes, state, created_us, updated_us, kind) VALUES "
+      "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       {id, request.request_id(), request_digest, model, request.model_name(), request.device(),
        request.threads(), limits.wall_seconds(), limits.memory_bytes(), limits.output_bytes(),
-       limits.file_bytes(), v1::STATE_QUEUED, now, now});
+       limits.file_bytes(), v1::STATE_QUEUED, now, now, request.kind()});
   for (const auto& [key, value] : request.labels()) {
     db.Run("INSERT INTO labels(job, key, value) VALUES (?,?,?)", {id, key, value});
   }

@@ -5,12 +5,13 @@
 namespace strata::embedded {
 extern const char migration_0001[];
 extern const char migration_0002[];
+extern const char migration_0003[];
 }  // namespace strata::embedded
 
 namespace strata::store {
 namespace {
 
-const char* const kSteps[] = {embedded::migration_0001, embedded::migration_0002};
+const char* const kSteps[] = {embedded::migration_0001, embedded::migration_0002, embedded::migration_0003};
 
 }  // namespace
 

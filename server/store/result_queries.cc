@@ -206,6 +206,35 @@ absl::StatusOr<v1::StepResult> GetStepResult(Database& db, const std::string& jo
   return result;
 }
 
+absl::StatusOr<v1::FolderVerdict> GetFolderVerdict(Database& db, const std::string& job,
+                                                   std::string* verdict_digest) {
+  if (absl::Status status = CheckJobExists(db, job); !status.ok()) return status;
+  Rows row = db.Query(
+      "SELECT verdict, kind, folder, notes_json, not_judged_json, error FROM folder_verdicts WHERE job=?",
+      {job});
+  if (!row.Next()) return NotReady(db, job, "the verdict on a folder");
+  v1::FolderVerdict verdict;
+  verdict.set_verdict(row.Text(0));
+  verdict.set_kind(row.Text(1));
+  verdict.set_folder(row.Text(2));
+  for (const auto& text : ListFromColumn(row.Text(3))) verdict.add_notes(text);
+  for (const auto& text : ListFromColumn(row.Text(4))) verdict.add_not_judged(text);
+  verdict.set_error(row.Text(5));
+  Rows rows =
+      db.Query("SELECT rule, file, line, what, advice FROM violations WHERE job=? ORDER BY ord", {job});
+  while (rows.Next()) {
+    v1::Violation* violation = verdict.add_violations();
+    violation->set_rule(rows.Text(0));
+    violation->set_file(rows.Text(1));
+    violation->set_line(static_cast<uint32_t>(rows.Int(2)));
+    violation->set_what(rows.Text(3));
+    violation->set_advice(rows.Text(4));
+  }
+  Rows file = db.Query("SELECT digest FROM files WHERE job=? AND path='verdict.json'", {job});
+  if (file.Next()) *verdict_digest = file.Text(0);
+  return verdict;
+}
+
 absl::StatusOr<v1::ListLogEntriesResponse> ListLogEntries(Database& db,
                                                           const v1::ListLogEntriesRequest& request) {
   const std::string& job = request.decomposition_id();

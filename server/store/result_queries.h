@@ -17,6 +17,9 @@ absl::StatusOr<v1::ListStepsResponse> ListSteps(Database& db, const std::string&
 // `verdict_digest` gets the content of verification_result.json.
 absl::StatusOr<v1::StepResult> GetStepResult(Database& db, const std::string& job, const std::string& step,
                                              std::string* verdict_digest);
+// `verdict_digest` gets the content of verdict.json.
+absl::StatusOr<v1::FolderVerdict> GetFolderVerdict(Database& db, const std::string& job,
+                                                   std::string* verdict_digest);
 absl::StatusOr<v1::ListLogEntriesResponse> ListLogEntries(Database& db,
                                                           const v1::ListLogEntriesRequest& request);
 absl::StatusOr<v1::Coverage> GetCoverage(Database& db, const std::string& job, const std::string& step);

@@ -160,6 +160,19 @@ void ReplaceCoverage(Database& db, const std::string& job, const v1::Coverage& c
   }
 }
 
+void InsertFolderVerdict(Database& db, const std::string& job, const v1::FolderVerdict& verdict) {
+  db.Run(
+      "INSERT INTO folder_verdicts(job, verdict, kind, folder, notes_json, not_judged_json, error)"
+      " VALUES (?,?,?,?,?,?,?)",
+      {job, verdict.verdict(), verdict.kind(), verdict.folder(), ListColumn(Texts(verdict.notes())),
+       ListColumn(Texts(verdict.not_judged())), verdict.error()});
+  int ord = 0;
+  for (const v1::Violation& v : verdict.violations()) {
+    db.Run("INSERT INTO violations(job, ord, rule, file, line, what, advice) VALUES (?,?,?,?,?,?,?)",
+           {job, ord++, v.rule(), v.file(), v.line(), v.what(), v.advice()});
+  }
+}
+
 // The log of publish joins those of all tasks before.
 void ReplaceLog(Database& db, const std::string& job, const std::string& task, bool is_publish,
                 const std::vector<v1::LogEntry>& entries) {
@@ -190,6 +203,7 @@ void RecordResult(Database& db, const std::string& job, const std::string& task,
   for (const auto& verdict : findings.verdicts) ReplaceVerdict(db, job, verdict);
   for (const auto& coverage : findings.coverages) ReplaceCoverage(db, job, coverage);
   if (!findings.log.empty()) ReplaceLog(db, job, task, is_publish, findings.log);
+  if (findings.folder_verdict) InsertFolderVerdict(db, job, *findings.folder_verdict);
   if (findings.composition) {
     db.Run("UPDATE jobs SET composition_status=?, composition_max_diff=?, composition_bit_exact=? WHERE id=?",
            {findings.composition->status, findings.composition->max_difference,

@@ -247,6 +247,38 @@ TEST_F(WireTest, TheTasksOfAJobPassFilesByFoldersOnly) {
   EXPECT_TRUE(FileExists(bundle + "/scripts/verify_step.py"));
 }
 
+TEST_F(WireTest, AVerdictIsAFileAndNeverAFailure) {
+  const char* root = std::getenv("STRATA_SOURCE_DIR");
+  const fs::path steps = fs::path(root != nullptr ? root : ".") / "tests/golden/mlp/expected/steps";
+  pb::Request request = TaskFor("");
+  pb::Task& task = *request.mutable_task();
+  task.set_kind(pb::TASK_KIND_JUDGE);
+  task.set_source("source/step");
+  const fs::path step = fs::path(task.input_dir()) / "source/step";
+  fs::copy(steps / "step_2_linear_relu_784x512_to_kernels", step, fs::copy_options::recursive);
+  const auto verdict = [&] {
+    const pb::Finished finished = Run(request);
+    EXPECT_EQ(finished.status(), pb::TASK_STATUS_PASSED) << finished.failure().message();
+    EXPECT_THAT(finished.files(), ::testing::ElementsAre("verdict.json"));
+    const std::string text = ReadFile(task.output_dir() + "/verdict.json").value_or("");
+    EXPECT_THAT(text, ::testing::Not(HasSubstr(dir_.path())));
+    return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  };
+  EXPECT_EQ(verdict().value("verdict", ""), "accepted");
+  std::string text = *ReadFile(step / "refactored.py");
+  const size_t call = text.find("self.relu(x)");
+  ASSERT_NE(call, std::string::npos);
+  ASSERT_TRUE(WriteFile(step / "refactored.py", text.replace(call, 4, "torch")).ok());
+  const auto rejected = verdict();
+  EXPECT_EQ(rejected.value("verdict", ""), "rejected");
+  EXPECT_EQ(rejected.value("folder", ""), "step");
+  EXPECT_FALSE(rejected["violations"].empty());
+  fs::remove(step / "original.py");
+  const auto neither = verdict();
+  EXPECT_EQ(neither.value("verdict", ""), "cannot be judged");
+  EXPECT_THAT(neither.value("error", ""), HasSubstr("step is neither a bundle"));
+}
+
 TEST_F(WireTest, BytesThatAreNoRequestEndTheEngine) {
   ASSERT_EQ(write(engine_.fd(), "\xff\xff\xff\xff\xff\xff", 6), 6);
   const auto status = engine_.process().Wait(std::chrono::seconds(30));

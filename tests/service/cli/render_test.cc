@@ -165,6 +165,49 @@ TEST_F(RenderTest, ACanceledJobIsNeitherPassNorFail) {
             "CANCELED  gpt: not needed, 0 of 1 step verified\n");
 }
 
+TEST_F(RenderTest, AVerdictOnAFolderListsWhatSpeaksAgainstIt) {
+  auto job = Parse<v1::Decomposition>(
+      R"pb(
+        id: "d-1" model_name: "step" kind: JOB_KIND_JUDGE state: STATE_SUCCEEDED verdict: "rejected"
+      )pb");
+  const auto verdict = Parse<v1::FolderVerdict>(R"pb(
+    verdict: "rejected"
+    violations {
+      rule: "numbers"
+      file: "refactored.py"
+      line: 7
+      what: "output 0 differs by 0.5"
+      advice: "look"
+    }
+    violations { rule: "layout" what: "there is no \033file" }
+    notes: "a note"
+    not_judged: "chain"
+  )pb");
+  EXPECT_EQ(RenderJudgement(terminal_, job, verdict),
+            "numbers: refactored.py:7\n"
+            "    output 0 differs by 0.5\n"
+            "    -> look\n"
+            "layout: \n"
+            "    there is no \\x1bfile\n"
+            "notes:\n"
+            "  a note\n"
+            "not judged:\n"
+            "  chain\n"
+            "rejected  step\n");
+  v1::ListDecompositionsResponse list;
+  *list.add_decompositions() = job;
+  EXPECT_THAT(RenderList(terminal_, list), HasSubstr("d-1  judge  step   rejected"));
+  EXPECT_THAT(RenderDecomposition(terminal_, job), HasSubstr("verdict    rejected\n"));
+  EXPECT_EQ(ExitCodeOf(job), 1);
+  job.set_verdict("cannot be judged");
+  EXPECT_EQ(ExitCodeOf(job), 2);
+  job.set_verdict("accepted");
+  EXPECT_EQ(ExitCodeOf(job), 0);
+  job.clear_verdict();
+  job.set_state(v1::STATE_FAILED);
+  EXPECT_EQ(RenderJudgement(terminal_, job, {}), "FAIL  step\n");
+}
+
 TEST(WhyQueued, NamesTheDeviceThatNoConnectedWorkerHas) {
   const auto workers = Parse<v1::ListWorkersResponse>(R"pb(
     workers { connected: true devices: "cpu" }

@@ -108,6 +108,28 @@ TEST_F(EngineTest, WhatIsHonestIsProvedAndItsOwnScriptsAgree) {
   }
 }
 
+TEST_F(EngineTest, AStepIsAcceptedAndItsSpoiledTwinRejected) {
+  const std::string step = service_->Path("step");
+  std::filesystem::copy(Source("tests/golden/mlp/expected/steps/step_2_linear_relu_784x512_to_kernels"), step,
+                        std::filesystem::copy_options::recursive);
+  const CliResult good = service_->Cli({"verify", step, "--device", "cpu"}, seconds(180));
+  EXPECT_EQ(good.code, 0) << good.out << good.err;
+  EXPECT_THAT(good.out, HasSubstr("\naccepted  step\n"));
+  std::string text = ReadFile(step + "/refactored.py").value_or("");
+  const size_t call = text.find("self.relu(x)");
+  ASSERT_NE(call, std::string::npos);
+  ASSERT_TRUE(WriteFile(step + "/refactored.py", text.replace(call, 4, "torch")).ok());
+  const CliResult bad = service_->Cli({"verify", step, "--device", "cpu", "--json"}, seconds(180));
+  EXPECT_EQ(bad.code, 1) << bad.out << bad.err;
+  EXPECT_EQ(bad.json()["verdict"], "rejected");
+  EXPECT_EQ(bad.json()["folder"], "step");
+  EXPECT_GT(bad.json()["violations"].size(), 0u);
+  std::filesystem::remove(step + "/original.py");
+  const CliResult neither = service_->Cli({"verify", step}, seconds(180));
+  EXPECT_EQ(neither.code, 2) << neither.out << neither.err;
+  EXPECT_THAT(neither.out, HasSubstr("\nstep is neither a bundle"));
+}
+
 TEST_F(EngineTest, AfterTheServersDeathTheRealJobFinishesToo) {
   Background decompose(
       service_->CliArgv({"decompose", Source("examples/mlp.py"), "-o", service_->Path("killed")}));

@@ -4,6 +4,8 @@
 //   # fail TASK           TASK ("prepare", "verify") ends FAILED, the submission's fault, at the line that
 //   says so # die TASK            the engine exits while it works on TASK # sleep SECONDS       every task
 //   takes so long # print TEXT          what "user code" prints in prepare
+//   # verdict WORD        of a folder whose refactored.py says so: "accepted" unless said, "rejected",
+//   "cannot"
 // So tests of server, agent and CLI say what they need in the file they submit.
 #include <filesystem>
 #include <fstream>
@@ -20,7 +22,7 @@ namespace wire = strata::engine::v1;
 using Json = nlohmann::ordered_json;
 
 struct Script {
-  std::string gate, fail, die, print;
+  std::string gate, fail, die, print, verdict;
   double sleep = 0;
   int fail_line = 0;
 };
@@ -41,6 +43,7 @@ Script ReadScript(const std::string& source) {
     if (hash != "#") continue;
     if (order == "gate") script.gate = value;
     if (order == "die") script.die = value;
+    if (order == "verdict") script.verdict = value;
     if (order == "print") script.print = line.substr(line.find("print") + 6);
     if (order == "sleep") script.sleep = std::stod(value);
     if (order == "fail") script.fail = value, script.fail_line = number;
@@ -52,7 +55,8 @@ class Task {
  public:
   explicit Task(const wire::Task& task)
       : task_(task),
-        source_(Read(fs::path(task.input_dir()) / task.source())),
+        source_(Read(fs::path(task.input_dir()) /
+                     (task.source() + (task.kind() == wire::TASK_KIND_JUDGE ? "/refactored.py" : "")))),
         script_(ReadScript(source_)) {}
 
   void Run() {
@@ -80,6 +84,9 @@ class Task {
       case wire::TASK_KIND_COVERAGE:
         Coverage();
         break;
+      case wire::TASK_KIND_JUDGE:
+        Judge();
+        break;
       default:
         Publish();
     }
@@ -99,6 +106,8 @@ class Task {
         return "compose";
       case wire::TASK_KIND_COVERAGE:
         return "coverage";
+      case wire::TASK_KIND_JUDGE:
+        return "judge";
       default:
         return "publish";
     }
@@ -259,6 +268,27 @@ class Task {
   }
 
   void Coverage() { Write("verification/coverage_summary.json", CoverageJson()); }
+
+  void Judge() {
+    Json verdict{{"verdict", script_.verdict == "rejected" ? "rejected" : "accepted"},
+                 {"kind", "step"},
+                 {"folder", fs::path(task_.source()).filename()},
+                 {"violations", Json::array()},
+                 {"notes", {"made up"}},
+                 {"not_judged", {"chain", "tree"}},
+                 {"environment", {{"engine_version", "fake"}}}};
+    if (script_.verdict == "rejected") {
+      verdict["violations"].push_back({{"rule", "numbers"},
+                                       {"file", "refactored.py"},
+                                       {"line", 7},
+                                       {"what", "output 0 differs by 0.5"},
+                                       {"advice", "compute what the original computes"}});
+    } else if (script_.verdict == "cannot") {
+      verdict["verdict"] = "cannot be judged";
+      verdict["error"] = "original.py ran past 60 s";
+    }
+    Write("verdict.json", verdict);
+  }
 
   void Publish() {
     Write("decomposition_log.json", Json{{"entries",

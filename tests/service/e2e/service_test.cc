@@ -125,6 +125,89 @@ TEST_F(ServiceTest, TheWorkersDeathCostsItsAttemptOnly) {
   EXPECT_TRUE(AwaitState(id, "SUCCEEDED", seconds(60)));
 }
 
+// Writes a step whose refactored.py has this text.
+std::string WriteStep(const std::string& folder, const std::string& refactored) {
+  EXPECT_TRUE(MakeDirs(folder + "/children").ok());
+  EXPECT_TRUE(WriteFile(folder + "/original.py", "# original\n").ok());
+  EXPECT_TRUE(WriteFile(folder + "/refactored.py", refactored).ok());
+  EXPECT_TRUE(WriteFile(folder + "/children/__init__.py", "").ok());
+  return folder;
+}
+
+TEST_F(ServiceTest, VerifyEndsWithTheVerdictsCodeAndListsTheViolations) {
+  const CliResult accepted = service_.Cli({"verify", WriteStep(service_.Path("good"), "# fine\n")});
+  EXPECT_EQ(accepted.code, 0) << accepted.out << accepted.err;
+  EXPECT_THAT(accepted.out, HasSubstr("done  judge"));
+  EXPECT_THAT(accepted.out, HasSubstr("\naccepted  good\n"));
+
+  const std::string bad = WriteStep(service_.Path("bad"), "# verdict rejected\n");
+  const CliResult rejected = service_.Cli({"verify", bad});
+  EXPECT_EQ(rejected.code, 1) << rejected.err;
+  EXPECT_THAT(rejected.out, HasSubstr("numbers: refactored.py:7\n    output 0 differs by 0.5\n"));
+  EXPECT_THAT(rejected.out, HasSubstr("\nrejected  bad\n"));
+  const CliResult json = service_.Cli({"verify", bad, "--json"});
+  EXPECT_EQ(json.code, 1) << json.err;
+  EXPECT_EQ(json.json()["verdict"], "rejected");
+  EXPECT_EQ(json.json()["folder"], "bad");
+  EXPECT_EQ(json.json()["violations"][0]["rule"], "numbers");
+  EXPECT_EQ(json.json()["environment"]["engine_version"], "fake");
+
+  const CliResult none = service_.Cli({"verify", WriteStep(service_.Path("odd"), "# verdict cannot\n")});
+  EXPECT_EQ(none.code, 2) << none.err;
+  EXPECT_THAT(none.out, HasSubstr("original.py ran past 60 s\n"));
+  EXPECT_THAT(none.out, HasSubstr("\ncannot be judged  odd\n"));
+
+  EXPECT_THAT(service_.Cli({"list"}).out, HasSubstr("judge  bad    rejected"));
+  EXPECT_THAT(service_.Cli({"status"}).out, HasSubstr("verdict    cannot be judged"));
+  EXPECT_EQ(service_.Cli({"log"}).code, 0);
+  EXPECT_THAT(service_.Cli({"log", "--output"}).out, HasSubstr("judge"));
+  EXPECT_EQ(service_.Cli({"watch"}).code, 2);
+}
+
+TEST_F(ServiceTest, VerifyOfAnEngineThatDiesIsOursAndNoVerdict) {
+  const std::string step = WriteStep(service_.Path("step"), "# die judge\n");
+  const CliResult result = service_.Cli({"verify", step});
+  EXPECT_EQ(result.code, 3) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("told to die in judge"));
+  const CliResult json = service_.Cli({"verify", step, "--json"});
+  EXPECT_EQ(json.code, 3);
+  EXPECT_EQ(json.json()["verdict"], "cannot be judged");
+  EXPECT_THAT(json.json()["error"].get<std::string>(), HasSubstr("exit status 17"));
+  EXPECT_TRUE(service_.WorkerAlive());
+}
+
+TEST_F(ServiceTest, AnInterruptedVerifyCancelsItsJob) {
+  Background verify(service_.CliArgv({"verify", WriteStep(service_.Path("step"), "# sleep 600\n")}));
+  ASSERT_TRUE(verify.AwaitOutput("running", seconds(20)));
+  verify.Signal(SIGINT);
+  EXPECT_EQ(verify.Wait(seconds(30)).code, 130);
+  const std::string id = service_.Cli({"list", "--json"}).json()["decompositions"][0]["id"];
+  EXPECT_TRUE(AwaitState(id, "CANCELED"));
+}
+
+TEST_F(ServiceTest, AFolderThatCannotBeSentIsRefusedWithTheFilesName) {
+  const std::string step = WriteStep(service_.Path("step"), "# fine\n");
+  const auto refused = [&](const std::string& path) {
+    const CliResult result = service_.Cli({"verify", path});
+    EXPECT_EQ(result.code, 2) << path;
+    return result.err;
+  };
+  EXPECT_THAT(refused(service_.Path("nothing")), HasSubstr("is no folder"));
+  EXPECT_THAT(refused(step + "/original.py"), HasSubstr("is no folder"));
+  std::filesystem::create_directories(service_.Path("empty/inside"));
+  EXPECT_THAT(refused(service_.Path("empty")), HasSubstr("holds no files"));
+  std::filesystem::create_symlink("/etc", step + "/children/etc");
+  EXPECT_THAT(refused(step), HasSubstr("children/etc is a symbolic link"));
+  std::filesystem::remove(step + "/children/etc");
+  std::filesystem::create_symlink("original.py", step + "/link.py");
+  EXPECT_THAT(refused(step), HasSubstr("link.py is a symbolic link"));
+  std::filesystem::remove(step + "/link.py");
+  ASSERT_TRUE(WriteFile(step + "/weights.bin", "x").ok());
+  std::filesystem::resize_file(step + "/weights.bin", (64 << 20) + 1);
+  EXPECT_THAT(refused(step), HasSubstr("weights.bin is too large; at most 64.0 MiB"));
+  EXPECT_THAT(service_.Cli({"list"}).out, HasSubstr("no decompositions"));
+}
+
 TEST_F(ServiceTest, WatchAsJsonIsOneEventALineAndResumes) {
   const std::string id = Submit("# toy\n");
   const CliResult all = service_.Cli({"watch", id, "--json"});
@@ -395,6 +478,14 @@ TEST_F(EmbeddedTest, ABundleThatCannotBeDeliveredIsKept) {
   const std::string kept =
       result.err.substr(hint + words.size(), result.err.find('\n', hint) - hint - words.size());
   EXPECT_TRUE(FileExists(kept + "/decomposition_tree.json")) << kept;
+}
+
+TEST_F(EmbeddedTest, VerifyNeedsNoServer) {
+  const CliResult result =
+      RunProgram({Path("strata"), "verify", WriteStep(Path("step"), "# verdict rejected\n")}, seconds(60));
+  EXPECT_EQ(result.code, 1) << result.out << result.err;
+  EXPECT_THAT(result.out, HasSubstr("rejected  step"));
+  EXPECT_EQ(Left(), 0);
 }
 
 TEST_F(EmbeddedTest, CtrlCStopsAllOfIt) {

@@ -16,7 +16,7 @@ class Findings;
 
 namespace strata::pipeline {
 
-enum class TaskKind : uint8_t { kPrepare, kDecompose, kVerify, kCompose, kCoverage, kPublish };
+enum class TaskKind : uint8_t { kPrepare, kDecompose, kVerify, kCompose, kCoverage, kPublish, kJudge };
 const char* TaskName(TaskKind kind);  // "prepare", …
 
 // Whose fault: the submission's, a limit's, a verdict's, a defect of strata.
@@ -37,7 +37,7 @@ using Ending = std::optional<Failure>;
 struct Task {
   TaskKind kind = TaskKind::kPrepare;
   std::string component;   // kDecompose, kVerify: stem of the component
-  std::string source;      // below input_dir: "source/mlp.py"
+  std::string source;      // below input_dir: "source/mlp.py"; kJudge: the folder
   std::string input_dir;   // absolute
   std::string output_dir;  // absolute, exists; may be input_dir where one process runs the whole job
   std::string device = "cpu";

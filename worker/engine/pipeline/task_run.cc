@@ -48,8 +48,8 @@ std::string Sentence(const host::RunOutcome& outcome, const std::string& running
 }  // namespace
 
 const char* TaskName(TaskKind kind) {
-  static constexpr const char* kNames[] = {"prepare", "decompose", "verify",
-                                           "compose", "coverage",  "publish"};
+  static constexpr const char* kNames[] = {"prepare",  "decompose", "verify", "compose",
+                                           "coverage", "publish",   "judge"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -74,5 +74,6 @@ Ending Verify(TaskRun& run);
 Ending Compose(TaskRun& run);
 Ending Coverage(TaskRun& run);
 Ending Publish(TaskRun& run);
+Ending Judge(TaskRun& run);
 
 }  // namespace strata::pipeline

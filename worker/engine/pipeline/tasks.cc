@@ -21,6 +21,8 @@ Ending Dispatch(TaskRun& run) {
       return Coverage(run);
     case TaskKind::kPublish:
       return Publish(run);
+    case TaskKind::kJudge:
+      return Judge(run);
   }
   return Failure{.message = "unknown task"};
 }

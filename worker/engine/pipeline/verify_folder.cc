@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "worker/engine/pipeline/scratch.h"
-#include "worker/engine/verify/verify.h"
 
 namespace strata::pipeline {
 namespace {
@@ -71,6 +70,13 @@ void Print(const ordered_json& verdict, const std::string& folder, bool json, bo
 
 }  // namespace
 
+JudgedFolder JudgeFolder(const verify::Context& context, const std::string& folder) {
+  absl::StatusOr<verify::FolderVerdict> verdict = verify::VerifyFolder(context, folder);
+  if (!verdict.ok())
+    return {.verdict = NoVerdict(folder, verdict.status()), .is_defect = IsOurs(verdict.status())};
+  return {.decision = verdict->decision, .verdict = std::move(verdict->json)};
+}
+
 int VerifyFolders(host::Zygote& zygote, const std::vector<std::string>& folders, const LocalJob& options,
                   bool json) {
   verify::Findings findings;
@@ -82,12 +88,10 @@ int VerifyFolders(host::Zygote& zygote, const std::vector<std::string>& folders,
                                 .findings = &findings};
   int worst = 0;
   for (const std::string& folder : folders) {
-    const absl::StatusOr<verify::FolderVerdict> verdict =
-        verify::VerifyFolder(context, std::filesystem::absolute(folder).lexically_normal().string());
-    Print(verdict.ok() ? verdict->json : NoVerdict(folder, verdict.status()), folder, json,
-          folders.size() > 1);
-    const int code = verdict.ok() ? ExitCode(verdict->decision) : IsOurs(verdict.status()) ? 4 : 2;
-    worst = std::max(worst, code);
+    const JudgedFolder judged =
+        JudgeFolder(context, std::filesystem::absolute(folder).lexically_normal().string());
+    Print(judged.verdict, folder, json, folders.size() > 1);
+    worst = std::max(worst, judged.is_defect ? 4 : ExitCode(judged.decision));
   }
   return worst;
 }

@@ -141,6 +141,8 @@ std::optional<TaskKind> KindOf(pb::TaskKind kind) {
       return TaskKind::kCoverage;
     case pb::TASK_KIND_PUBLISH:
       return TaskKind::kPublish;
+    case pb::TASK_KIND_JUDGE:
+      return TaskKind::kJudge;
     default:
       return std::nullopt;
   }

@@ -96,6 +96,21 @@ TEST_F(Farm, JobWaitsForAWorkerAndIsNotCalledRunning) {
   EXPECT_EQ(last_state_["job"].state, JobState::kRunning);
 }
 
+TEST_F(Farm, AJobThatJudgesIsOneTask) {
+  JoinWorker("w");
+  Hear(Submit{"job", Device::kAuto, TaskKind::kJudge});
+  Finish(Outcome::kEngineDied);
+  Pass(config_.retry_pause);
+  Finish();
+  EXPECT_THAT(Leased(), ::testing::ElementsAre("judge", "judge"));
+  EXPECT_EQ(last_state_["job"].state, JobState::kSucceeded);
+  EXPECT_FALSE(last_state_["job"].counts.steps_known);
+  Hear(Submit{"next", Device::kAuto, TaskKind::kJudge});
+  Finish(Outcome::kFailed);
+  EXPECT_EQ(last_state_["next"].state, JobState::kFailed);
+  EXPECT_TRUE(state_.jobs.empty());
+}
+
 TEST_F(Farm, SiblingsRunInParallel) {
   JoinWorker("w", 4);
   Hear(Submit{"job"});

@@ -99,7 +99,8 @@ class World {
     const std::string request = absl::StrCat("r", random_() % 200);
     if (disk_.by_request.count(request)) return;
     const JobId id = absl::StrCat("j", disk_.order.size());
-    if (!Hear(Submit{id})) return;  // the client gets no reply and may ask again
+    const TaskKind first = OneIn(10) ? TaskKind::kJudge : TaskKind::kPrepare;
+    if (!Hear(Submit{id, Device::kAuto, first})) return;  // the client gets no reply and may ask again
     if (!disk_.jobs.count(id)) Break(id + " was acknowledged and is not on disk");
     disk_.by_request[request] = id;
     disk_.order.push_back(id);

@@ -49,6 +49,22 @@ TEST(Artifacts, ComplaintNamesFileAndPlace) {
     EXPECT_THAT(Message(ParseTree("t.json", c.text)), HasSubstr(c.message)) << c.text;
 }
 
+TEST(Artifacts, AVerdictOnAFolderIsOneOfThree) {
+  const auto verdict = ParseFolderVerdict("v.json", R"({"verdict": "rejected", "kind": "step", "folder": "f",
+    "violations": [{"rule": "numbers", "file": "refactored.py", "line": 7, "what": "w", "advice": "a"}],
+    "notes": ["n"], "not_judged": ["chain"], "error": "e", "environment": {}})");
+  ASSERT_TRUE(verdict.ok()) << verdict.status();
+  ASSERT_EQ(verdict->violations_size(), 1);
+  EXPECT_EQ(verdict->violations(0).line(), 7u);
+  EXPECT_THAT(verdict->not_judged(), ElementsAre("chain"));
+  EXPECT_EQ(verdict->error(), "e");
+  EXPECT_THAT(Message(ParseFolderVerdict("v.json", "{}")), HasSubstr("unknown verdict ''"));
+  EXPECT_THAT(Message(ParseFolderVerdict("v.json", R"({"verdict": "PASS"})")), HasSubstr("'PASS'"));
+  EXPECT_THAT(
+      Message(ParseFolderVerdict("v.json", R"({"verdict": "accepted", "violations": [{"line": -1}]})")),
+      HasSubstr("no whole number"));
+}
+
 TEST(Artifacts, HostileSizesEndInAnErrorAndInTime) {
   EXPECT_THAT(Message(ParseTree("t.json", "{\"nodes\":" + std::string(1 << 20, '['))),
               HasSubstr("nested deeper"));

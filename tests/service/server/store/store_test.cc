@@ -67,6 +67,7 @@ TEST_F(Store, DatabaseOfTheFirstSchemaIsBroughtUpToDate) {
   ASSERT_TRUE(db->TakeStatus().ok());
   ASSERT_EQ(jobs.size(), 1u);
   EXPECT_EQ(jobs[0].cancel_reason, "");
+  EXPECT_EQ(db->QueryInt("SELECT kind FROM jobs"), v1::JOB_KIND_DECOMPOSE);
 }
 
 TEST_F(Store, FileOfANewerProgramIsRefused) {
