@@ -1,6 +1,7 @@
 // Whole bundles against what they were. A case is a folder of tests/golden: `source` names the submission
 // (a path from the root of the repository), expected/ holds every file that strata-engine wrote for it.
-// Times and the environment are left out; scripts/ and source/ are copies and only listed.
+// Times, the environment and the judge's own trials are left out; scripts/ and source/ are copies and only
+// listed.
 //
 //   golden_test            compares
 //   golden_test --update   writes expected/ anew; read the diff before you commit it
@@ -27,6 +28,7 @@ bool update = false;
 void DropWhatVaries(ordered_json& json) {
   if (json.is_object()) {
     json.erase("environment");
+    json.erase("drawn_trials");  // the judge's own, others in every run
     if (json.contains("timestamp")) json["timestamp"] = "TIME";
   }
   for (ordered_json& item : json) {

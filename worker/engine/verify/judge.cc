@@ -201,7 +201,13 @@ class Judging {
     if (claim_.purpose == Purpose::kStep) {
       const fs::path step = fs::path(claim_.original_file).parent_path();
       const bool in_bundle = step.parent_path().filename() == "steps";
-      hidden.insert((in_bundle ? step.parent_path().parent_path() : step).string());
+      std::error_code error;
+      for (const auto& entry :
+           fs::directory_iterator(in_bundle ? step.parent_path().parent_path() : step, error)) {
+        // The scratch folder may lie beside them.
+        if (!absl::StartsWith(scratch_.path() + "/", entry.path().string() + "/"))
+          hidden.insert(entry.path().string());
+      }
     }
     return {hidden.begin(), hidden.end()};
   }

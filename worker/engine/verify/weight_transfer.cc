@@ -143,15 +143,17 @@ std::map<std::string, std::string> WeightSources(const Program& original, const 
 ordered_json WeightTransferJson(const Program& original, const Program& refactored, const WeightMap& map) {
   const std::map<std::string, std::string> sources = WeightSources(original, refactored, map);
   ordered_json unmapped_original = ordered_json::array(), unmapped_refactored = ordered_json::array();
-  WeightMap used;
+  ordered_json used = ordered_json::object();  // in order of registration
   for (const auto& group : StateDictKeys(original)) {
     bool mapped = false;
     for (const std::string& key : group) {
+      ordered_json targets = ordered_json::array();
       for (const std::string& target : Targets(map, key)) {
-        if (!sources.contains(target)) continue;
-        mapped = true;
-        used[key].push_back(target);
+        if (sources.contains(target)) targets.push_back(target);
       }
+      if (targets.empty()) continue;
+      mapped = true;
+      used[key] = targets.size() == 1 ? targets[0] : targets;
     }
     if (!mapped) unmapped_original.push_back(group[0]);
   }
@@ -162,7 +164,7 @@ ordered_json WeightTransferJson(const Program& original, const Program& refactor
           {"mapped_count", used.size()},
           {"unmapped_original", unmapped_original},
           {"unmapped_refactored", unmapped_refactored},
-          {"weight_map", ordered_json::parse(ToText(used))}};
+          {"weight_map", used}};
 }
 
 std::vector<Violation> WeightViolations(const Program& original, const Program& refactored,
