@@ -161,8 +161,8 @@ absl::StatusOr<v1::Tree> ParseTree(const std::string& path, const std::string& t
   });
 }
 
-// One entry of `violations` as a sentence: "plumbing: block.py:31: relu: a compute operator is executed outside
-// the children".
+// One entry of `violations` as a sentence: "plumbing: block.py:31: relu: a compute operator is executed
+// outside the children".
 std::string Violation(const JsonView& item) {
   std::string text = absl::StrCat(item.Text("rule"), ": ");
   if (const std::string file = item.Text("file"); !file.empty()) {

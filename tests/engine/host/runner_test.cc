@@ -448,12 +448,15 @@ TEST_F(RunnerTest, NothingOfARunStaysForTheNext) {
 TEST_F(RunnerTest, HiddenFilesCannotBeOpenedOrListed) {
   if (!CanHideFiles()) GTEST_SKIP() << "this kernel has no landlock";
   const std::string secret = File("secret/original.py", "x = 1"), open_file = File("open/beside.py", "y = 2");
-  RunRequest request = Request(File("model.py", ModelWithForward(absl::StrCat(R"(
+  RunRequest request =
+      Request(File("model.py", ModelWithForward(absl::StrCat(R"(
         import os
-        for path in (")", secret, R"(", ")", open_file, R"("):
+        for path in (")",
+                                                             secret, R"(", ")", open_file, R"("):
             try: print(open(path).read())
             except PermissionError: print("no")
-        try: print(os.listdir(")", DirName(secret), R"("))
+        try: print(os.listdir(")",
+                                                             DirName(secret), R"("))
         except PermissionError: print("no list")
         return x)"))));
   request.hidden = {DirName(secret)};

@@ -237,8 +237,10 @@ class Task {
     }
     Json violations = Json::array();
     if (!pass) {
-      violations.push_back(
-          {{"rule", "plumbing"}, {"file", "refactored.py"}, {"line", 7}, {"what", "relu: must be in a child"}});
+      violations.push_back({{"rule", "plumbing"},
+                            {"file", "refactored.py"},
+                            {"line", 7},
+                            {"what", "relu: must be in a child"}});
     }
     Write(step + "verification_result.json",
           Json{{"status", pass ? "PASS" : "FAIL"},
