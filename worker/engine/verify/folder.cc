@@ -132,13 +132,14 @@ absl::StatusOr<FolderVerdict> JudgeStep(const Context& context, const std::strin
   Found children;  // after the step's own, which say more about why
   STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, children));
   STRATA_ASSIGN_OR_RETURN(StepVerdict step, VerifyStep(context, folder, {}));
+  const bool step_is_clean = step.violations.empty();
   found.Add(std::move(step.violations));
   found.Add(std::move(children.violations));
   found.notes = std::move(step.notes);
   if (step.decision == Decision::kCannotJudge) found.Stop(step.reason);
   if (!children.cannot_judge.empty()) found.Stop(children.cannot_judge);
   // What did not load or hung may look like a violation of something else.
-  if (!found.cannot_judge.empty() && step.violations.empty()) {
+  if (!found.cannot_judge.empty() && step_is_clean) {
     std::erase_if(found.violations, [](const Violation& v) { return v.rule == rules::kAlone; });
   }
   FolderVerdict verdict =

@@ -103,6 +103,7 @@ class Judging {
     ran_.threads = context_.numeric.threads;
     judgement_.notes = std::move(original.notes);
     STRATA_RETURN_IF_ERROR(PlaceRefactored());
+    ran_.hidden = OriginalsFiles();
     if (absl::Status map = MakeWeightMap(); absl::IsInvalidArgument(map)) {
       Add({{rules::kWeights, "weight_map.json", 0, std::string(map.message()),
             "write {original key: refactored key}"}});
@@ -145,6 +146,7 @@ class Judging {
       host::RunRequest request =
           MakeRequest(context_, refactored_file_, claim_.refactored_class, Subfolder(scratch_, "keys"));
       request.save_weights = true;
+      request.hidden = ran_.hidden;
       const host::RunOutcome outcome = context_.zygote.Run(request, context_.limits);
       if (outcome.status != host::RunStatus::kOk) {
         RefactoredFailed(outcome);
@@ -162,7 +164,7 @@ class Judging {
     host::RunRequest request =
         MakeRequest(context_, refactored_file_, claim_.refactored_class, ran_.refactored_dir);
     request.record = request.save_outputs = true;
-    request.hidden = ran_.hidden = OriginalsFiles();
+    request.hidden = ran_.hidden;
     request.children_dir = ran_.children_dir;
     request.weight_map_path = map_path_;
     for (const TrialRun& trial : ran_.trials) {
@@ -314,11 +316,20 @@ class Judging {
   // ---- operators
 
   absl::Status CheckOperators() {
+    std::set<std::string> spelled;  // operators that the first trial has another spelling by
     for (size_t i = 0; i < ran_.trials.size(); ++i) {
       const Surplus surplus = Reconcile(ran_.original[i], ran_.refactored[i]);
       Add(SurplusViolations(ran_.original[i], ran_.refactored[i], surplus));
-      if (surplus.original.empty() || surplus.refactored.empty() || i > 0) continue;
-      STRATA_RETURN_IF_ERROR(CheckSpelling(surplus));
+      if (surplus.original.empty() || surplus.refactored.empty()) continue;
+      if (i == 0) {
+        for (const OperatorUse& use : surplus.refactored) spelled.insert(use.name);
+        STRATA_RETURN_IF_ERROR(CheckSpelling(surplus));
+        continue;
+      }
+      // One spelling for all inputs: what only other inputs lead to was not looked at.
+      for (const OperatorUse& use : surplus.refactored) {
+        if (!spelled.contains(use.name)) Add({Invented(ran_.refactored[i], use)});
+      }
     }
     return absl::OkStatus();
   }

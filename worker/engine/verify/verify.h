@@ -55,16 +55,15 @@ struct StepOptions {
   std::map<std::string, int> child_workloads;
 };
 
-// A step folder: original.py, refactored.py, children/, weight_map.json. Original and refactored run in
-// separate runners on the same weights and inputs, seeds 42 to 44, at each of the component's workloads.
-// Every recorded call outside the children is held against the plumbing table. `step_dir` is absolute and
-// ends in steps/STEP.
+// A step folder: original.py, refactored.py, children/, and weight_map.json where there is one; judged by the
+// rules of docs/judge.md, "One step", at each of the component's workloads. `step_dir` is absolute; files in
+// the verdict's JSON are named steps/FOLDER/FILE.
 absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string& step_dir,
                                        const StepOptions& options);
 
 // A folder made by anybody: a bundle, or a single step (docs/judge.md). JSON:
-// {verdict, kind: step|bundle, folder, violations[], notes[], not_judged[], error?, steps[]?, environment,
-//  cpu_seconds{stage: s}?}
+// {verdict, kind: step|bundle, folder, violations[], notes[], not_judged[], error?, steps[]?, environment}; a
+// step's has verification_result and coverage_report besides.
 struct FolderVerdict {
   Decision decision = Decision::kCannotJudge;
   std::string reason;  // one sentence when not accepted
