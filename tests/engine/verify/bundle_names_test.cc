@@ -72,6 +72,28 @@ TEST(BundleNames, ANameThatContradictsWhatRan) {
   EXPECT_THAT(Wrong("relu_fp32", UnaryProgram("aten::gelu")), ElementsAre("says relu; it executes gelu"));
 }
 
+TEST(BundleNames, ASettingThatIsAnother) {
+  const Program strided = ProgramOf({4, 8, 16, 16}, [](Builder& b, ValueId x) {
+    return b.Op("aten::max_pool2d",
+                {T("self", x), program::Is("kernel_size", {2, 2}), program::Is("stride", {2, 2})},
+                {4, 8, 8, 8});
+  });
+  EXPECT_THAT(Wrong("max_pool2d_s2_fp32", strided), IsEmpty());
+  EXPECT_THAT(Wrong("max_pool2d_s3_fp32", strided), ElementsAre("says s3; its stride is 2"));
+}
+
+TEST(BundleNames, AFusionNamedAfterOtherOperators) {
+  const auto other = [](const std::string& stem) {
+    const Program program = LinearProgram(64, 784, 512);
+    return OtherOperators(ReadName(stem), ExecutedComponent(program));
+  };
+  EXPECT_EQ(other("linear_512x512"), "");
+  EXPECT_EQ(other("classifier_head"), "");
+  EXPECT_EQ(other("linear_projector"), "");  // a class may be called anything
+  EXPECT_THAT(other("conv2d_512x512"), HasSubstr("says conv2d; it executes"));
+  EXPECT_THAT(other("linear_max_pool2d"), HasSubstr("says max_pool2d"));
+}
+
 TEST(BundleNames, AContradictionIsAViolationInTheWorkOfOthers) {
   MlpBundle bundle;
   bundle.MakeForeign();

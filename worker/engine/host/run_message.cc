@@ -183,6 +183,7 @@ std::string RequestJson(const RunRequest& request) {
                         {"save_weights", request.save_weights},
                         {"save_inputs", request.save_inputs},
                         {"save_outputs", request.save_outputs},
+                        {"draws", request.draws},
                         {"as_main", request.as_main},
                         {"call_run_tests", request.call_run_tests},
                         {"argv", request.argv},

@@ -302,7 +302,59 @@ def run_trials(request):
             load_weights(model, request, trial["weights_path"], mapping)
         run_trial(module, model, built, request, trial)
         built = None
+    if request["draws"]:
+        stage("inputs")
+        rows = [{"inputs": own_inputs(module, request, workload), "outputs": own_shapes(module, workload)}
+                for workload in range(request["draws"])]
+        with open(os.path.join(request["out_dir"], "draws.json"), "w", encoding="utf-8") as file:
+            file.write(dumps(rows))
     return 0
+
+
+# ---- what a file says of itself ------------------------------------------------------------------------
+
+
+def own_inputs(module, request, workload):
+    """dtype and sizes of each tensor that get_inputs() draws, the values of all else; see RunRequest::draws."""
+    if not callable(getattr(module, "get_inputs", None)):
+        return None
+    seed_everything(request["build_seed"])
+    try:
+        return list(leaves(draw_inputs(module, request, workload)))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def leaves(value):
+    if torch.is_tensor(value):
+        yield f"{value.dtype}{list(value.shape)}"
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from leaves(item)
+    else:
+        yield repr(value) if value is None or isinstance(value, (bool, int, str)) else type(value).__name__
+
+
+def own_shapes(module, workload):
+    function = getattr(module, "get_expected_output_shape", None)
+    if not callable(function):
+        return None
+    try:
+        return list(shapes_in(call_with_workload(function, workload)))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def shapes_in(value):
+    """One shape, a list of them, or a structure as forward returns it."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        if all(isinstance(item, int) for item in value):
+            yield list(value)
+        else:
+            for item in value:
+                yield from shapes_in(item)
 
 
 # ---- children ------------------------------------------------------------------------------------------

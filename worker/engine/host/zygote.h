@@ -89,6 +89,10 @@ struct RunRequest {
   bool save_inputs = false;   // out_dir/inputs_SEED_WORKLOAD.bin, trees "args" and "kwargs"
   bool save_outputs = false;  // out_dir/outputs_SEED_WORKLOAD.bin, tree "output"; the inputs after the call:
                               // after_SEED_WORKLOAD.bin
+  // After the trials: out_dir/draws.json says what the file's own functions give for the first so many
+  // workloads, a row each: {"inputs": ["torch.float32[2, 3]"], "outputs": [[2, 3]]}. null where it has no
+  // such function, a text where that raises.
+  int draws = 0;
   // Instead of all that: run the file as `python FILE` does (__main__), or with `call_run_tests` import
   // it and call run_tests(), in this runner.
   bool as_main = false;

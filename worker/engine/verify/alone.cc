@@ -104,7 +104,7 @@ class Alone {
                                                           }
                                                           return trials.dump();
                                                         },
-                                                        context_.limits));
+                                                        JudgingLimits(context_)));
     std::vector<ChildRun> runs;
     const json trials = json::parse(text);
     for (size_t i = 0; i < trials.size(); ++i) {
@@ -185,7 +185,7 @@ class Alone {
                                   }
                                   return digests.dump();
                                 },
-                                context_.limits));
+                                JudgingLimits(context_)));
     const json digests = json::parse(text);
     for (size_t i = 0; i < ran.size(); ++i) {
       const ChildRun& run = *ran[i].first;

@@ -47,7 +47,10 @@ class Names {
     }
     for (const ComponentFile& component : index_.files().components) {
       Importable(component);
-      if (component.level != Level::kKernel) continue;
+      if (component.level != Level::kKernel) {
+        Operators(component);
+        continue;
+      }
       Stated(component);
       if (index_.is_own()) Exact(component);
     }
@@ -67,13 +70,21 @@ class Names {
       Add(component, "cannot be imported by that name", "use letters, digits and underscores");
   }
 
+  void Operators(const ComponentFile& component) {
+    const ExecutedComponent* executed = index_.Executed(component);
+    if (executed == nullptr || &component == index_.root() || !index_.is_own()) return;
+    const std::string wrong = OtherOperators(ReadName(component.stem), *executed);
+    if (!wrong.empty()) Add(component, wrong, "name what the file executes");
+  }
+
   void Stated(const ComponentFile& component) {
     const StatedName name = ReadName(component.stem);
     const ExecutedComponent* executed = index_.Executed(component);
     if (name.numbered) {
       Add(component, "ends in the number of a copy", "keep one file for one workload and import it often");
     } else if (IsGeneric(name, executed)) {
-      Add(component, "has a generic name: it does not state its workload",
+      Add(component,
+          SaysDims(name) ? "has a name without dtype" : "has a generic name: it does not state its workload",
           "name it OPERATION_SHAPES_DTYPE, as linear_768x3072_fp32.py");
     }
     if (executed == nullptr || index_.is_own()) return;

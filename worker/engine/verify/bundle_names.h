@@ -20,7 +20,12 @@ StatedName ReadName(const std::string& stem);
 // What contradicts the recording, each as the end of a sentence: "says bf16; it executes fp32 alone".
 std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed);
 
+// The same for a fusion or layer that is named by its operators ("conv_bn_relu"); "" where it is named by
+// its class or says what ran.
+std::string OtherOperators(const StatedName& name, const ExecutedComponent& executed);
+
 // The workload is not in the name: no dtype, or no dimension although the kernel has some.
 bool IsGeneric(const StatedName& name, const ExecutedComponent* executed);
+bool SaysDims(const StatedName& name);
 
 }  // namespace strata::verify

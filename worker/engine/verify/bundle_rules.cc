@@ -22,13 +22,22 @@ std::vector<Violation> Report::Take() && {
   return std::move(violations_);
 }
 
-std::vector<Violation> CheckBundle(const BundleFiles& files, const BundleFacts& facts) {
+std::vector<Violation> CheckBundle(const BundleFiles& files, const BundleFacts& facts, Prices* prices) {
   const BundleIndex index(files, facts);
   Report report;
   for (const Violation& v : files.violations) report.Add(v.rule.c_str(), v.file, v.line, v.what, v.advice);
-  for (const auto check : {CheckLayout, CheckChain, CheckLevels, CheckKernels, CheckFusions, CheckNames,
-                           CheckDuplicates, CheckDimensions, CheckAlone, CheckComposition, CheckCoverage,
-                           CheckTies, CheckStepResults, CheckSummaries, CheckTree, CheckDataFlow}) {
+  using Check = void (*)(const BundleIndex&, Report*);
+  static constexpr std::pair<const char*, Check> kChecks[] = {
+      {rules::kLayout, CheckLayout},         {rules::kChain, CheckChain},
+      {rules::kLevels, CheckLevels},         {rules::kKernel, CheckKernels},
+      {rules::kFusion, CheckFusions},        {rules::kNames, CheckNames},
+      {rules::kDuplicates, CheckDuplicates}, {rules::kDimensions, CheckDimensions},
+      {rules::kAlone, CheckAlone},           {rules::kComposition, CheckComposition},
+      {rules::kCoverage, CheckCoverage},     {rules::kTies, CheckTies},
+      {rules::kResults, CheckStepResults},   {rules::kResults, CheckSummaries},
+      {rules::kResults, CheckTree},          {rules::kResults, CheckDataFlow}};
+  for (const auto& [rule, check] : kChecks) {
+    const Prices::Scope price(prices, rule);
     check(index, &report);
   }
   return std::move(report).Take();

@@ -10,6 +10,7 @@
 
 #include "worker/engine/verify/bundle_facts.h"
 #include "worker/engine/verify/bundle_files.h"
+#include "worker/engine/verify/prices.h"
 #include "worker/engine/verify/violation.h"
 
 namespace strata::verify {
@@ -18,6 +19,8 @@ namespace strata::verify {
 inline constexpr size_t kMaxViolationsPerFile = 20;
 
 // `files.violations` come first. A rule that needs facts which are not there says nothing.
-std::vector<Violation> CheckBundle(const BundleFiles& files, const BundleFacts& facts);
+// `prices`: what each rule costs, where somebody counts.
+std::vector<Violation> CheckBundle(const BundleFiles& files, const BundleFacts& facts,
+                                   Prices* prices = nullptr);
 
 }  // namespace strata::verify

@@ -58,9 +58,9 @@ const std::string* Family(const std::string& word) {
                                              {"logsoftmax", "log_softmax masked_log_softmax"},
                                              {"softmax", "softmax masked_softmax"},
                                              {"linear", "linear addmm matmul mm"},
-                                             {"conv1d", "conv1d convolution"},
-                                             {"conv2d", "conv2d convolution"},
-                                             {"conv3d", "conv3d convolution"},
+                                             {"conv1d", "conv1d convolution linear"},
+                                             {"conv2d", "conv2d convolution linear"},
+                                             {"conv3d", "conv3d convolution linear"},
                                              {"convtranspose1d", "conv_transpose1d convolution"},
                                              {"convtranspose2d", "conv_transpose2d convolution"},
                                              {"convtranspose3d", "conv_transpose3d convolution"},
@@ -83,10 +83,19 @@ const std::string* Family(const std::string& word) {
                                              {"avgpool3d", "avg_pool3d"},
                                              {"adaptiveavgpool2d", "adaptive_avg_pool2d mean"},
                                              {"dropout", "dropout"},
-                                             {"lstm", "lstm"},
-                                             {"gru", "gru"}};
+                                             {"lstm", "lstm lstm_cell"},
+                                             {"gru", "gru gru_cell"},
+                                             {"conv", "conv1d conv2d conv3d convolution"},
+                                             {"bn", "batch_norm"}};
   const auto it = kFamilies->find(word);
   return it == kFamilies->end() ? nullptr : &it->second;
+}
+
+// An operator that has a word of its own.
+bool IsFamily(const std::string& op) {
+  std::string word = op;
+  std::erase(word, '_');
+  return Family(word) != nullptr;
 }
 
 // Everything that ran, by operator and by catalogue entry.
@@ -123,16 +132,22 @@ KnownDims DimsIn(const ExecutedComponent& executed) {
   }
   for (const Call& call : executed.recorded().calls) {
     int64_t groups = 1;
+    Sizes numbers;
     for (const program::NamedArgument& argument : call.args) {
       Sizes ints;
       AddInts(argument.value, &ints);
+      numbers.insert(numbers.end(), ints.begin(), ints.end());
       if (ints.size() == 1) ints.insert(ints.end(), 2, ints[0]);  // kernel_size=3 is 3x3
       if (argument.name == "groups" && !ints.empty()) groups = ints[0];
       if (!ints.empty()) known.of_weights.push_back(ints);
     }
     for (const program::ValueId id : program::Reads(call)) {
       const Value& value = executed.recorded().value(id);
-      if (value.kind != ValueKind::kParameter || value.type.sizes.size() < 2) continue;
+      if (value.kind != ValueKind::kParameter) continue;
+      if (value.type.sizes.size() == 1) {  // groups x channels of a norm
+        for (const int64_t number : numbers) known.of_weights.push_back({number, value.type.sizes[0]});
+      }
+      if (value.type.sizes.size() < 2) continue;
       // Channels times groups; gates stacked in one weight.
       for (const int64_t factor : {groups, int64_t{3}, int64_t{4}}) {
         Sizes wide = value.type.sizes, narrow = value.type.sizes;
@@ -144,6 +159,17 @@ KnownDims DimsIn(const ExecutedComponent& executed) {
     }
   }
   return known;
+}
+
+// What its calls are given under that name.
+Sizes NumbersOf(const ExecutedComponent& executed, const char* setting) {
+  Sizes numbers;
+  for (const Call& call : executed.recorded().calls) {
+    for (const program::NamedArgument& argument : call.args) {
+      if (argument.name == setting) AddInts(argument.value, &numbers);
+    }
+  }
+  return numbers;
 }
 
 bool Holds(Sizes sizes, Sizes wanted) {
@@ -175,8 +201,56 @@ std::string WrongOperation(const StatedName& name, const ExecutedComponent& exec
     for (const absl::string_view op : absl::StrSplit(*family, ' ')) {
       if (ran.contains(std::string(op))) return "";
     }
+    // Sums, products and roots may be any formula.
+    if (ran.size() > 1 && std::none_of(ran.begin(), ran.end(), IsFamily)) return "";
     return absl::StrCat("says ", absl::StrJoin(words, "_"), "; it executes ",
                         ran.empty() ? "nothing" : absl::StrJoin(ran, ", "));
+  }
+  return "";
+}
+
+// A name of operators alone, as "conv_bn_relu"; a class may be called anything.
+std::string WrongOperators(const StatedName& name, const ExecutedComponent& executed) {
+  const std::vector<std::string> words = absl::StrSplit(name.operation, '_', absl::SkipEmpty());
+  const std::set<std::string> ran = Ran(executed);
+  std::string wrong;
+  for (size_t begin = 0; begin < words.size();) {
+    const std::string* family = nullptr;
+    size_t end = std::min(words.size(), begin + 3);
+    for (; end > begin; --end) {
+      family = Family(absl::StrJoin(words.begin() + begin, words.begin() + end, ""));
+      if (family != nullptr) break;
+    }
+    if (family == nullptr) return "";
+    const std::vector<std::string> operators = absl::StrSplit(*family, ' ');
+    if (wrong.empty() && std::none_of(operators.begin(), operators.end(),
+                                      [&](const std::string& op) { return ran.contains(op); })) {
+      wrong = absl::StrCat("says ", absl::StrJoin(words.begin() + begin, words.begin() + end, "_"),
+                           "; it executes ", absl::StrJoin(ran, ", "));
+    }
+    begin = end;
+  }
+  return wrong;
+}
+
+// "s2" against a stride of 1; a setting that no call has contradicts nothing.
+std::string WrongSettings(const StatedName& name, const ExecutedComponent& executed) {
+  static constexpr std::pair<const char*, const char*> kSettings[] = {
+      {"s", "stride"}, {"p", "padding"}, {"d", "dilation"}, {"g", "groups"}, {"dim", "dim"}, {"dimm", "dim"}};
+  for (const std::string& token : name.tokens) {
+    const size_t digits = token.find_first_of("0123456789");
+    int64_t number = 0;
+    if (digits == std::string::npos || !absl::SimpleAtoi(token.substr(digits), &number)) continue;
+    const std::string letters = token.substr(0, digits);
+    for (const auto& [prefix, setting] : kSettings) {
+      if (letters != prefix) continue;
+      const Sizes has = NumbersOf(executed, setting);
+      const int64_t said = letters == "dimm" ? -number : number;
+      const bool fits = std::any_of(has.begin(), has.end(), [&](int64_t is) {
+        return is == said || (letters.starts_with("dim") && (is < 0) != (said < 0));
+      });
+      if (!has.empty() && !fits) return absl::StrCat("says ", token, "; its ", setting, " is ", has[0]);
+    }
   }
   return "";
 }
@@ -230,17 +304,25 @@ std::vector<std::string> Contradictions(const StatedName& name, const ExecutedCo
   std::vector<std::string> found;
   if (executed.ok()) found.push_back(WrongOperation(name, executed));
   found.push_back(WrongDims(name, executed));
+  found.push_back(WrongSettings(name, executed));
   found.push_back(WrongDType(name, executed));
   std::erase(found, "");
   return found;
 }
 
+std::string OtherOperators(const StatedName& name, const ExecutedComponent& executed) {
+  return executed.ok() ? WrongOperators(name, executed) : "";
+}
+
 bool IsGeneric(const StatedName& name, const ExecutedComponent* executed) {
   if (name.dtypes.empty()) return true;
   if (executed == nullptr) return false;
-  const bool has_number = std::any_of(name.tokens.begin(), name.tokens.end(),
-                                      [](const std::string& token) { return !DimsOf(token).empty(); });
-  return !has_number && DimsIn(*executed).has_matrix;
+  return !SaysDims(name) && DimsIn(*executed).has_matrix;
+}
+
+bool SaysDims(const StatedName& name) {
+  return std::any_of(name.tokens.begin(), name.tokens.end(),
+                     [](const std::string& token) { return !DimsOf(token).empty(); });
 }
 
 }  // namespace strata::verify

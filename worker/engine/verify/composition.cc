@@ -20,9 +20,9 @@ std::string RelativeTo(const std::string& bundle_dir, const std::string& file) {
   return fs::path(file).lexically_relative(bundle_dir).generic_string();
 }
 
-// The model's file and the kernels, by their stems.
+// The model's file and the kernels, by their stems or their folder.
 std::vector<std::string> Importable(const std::string& bundle_dir, const std::string& model_file) {
-  std::vector<std::string> stems = {Stem(model_file)};
+  std::vector<std::string> stems = {Stem(model_file), "level_0_kernel"};
   // A submission keeps its own name, which need be no identifier: 19_ReLU.py.
   if (BaseName(DirName(model_file)) == "source") stems.push_back("importlib");
   absl::StatusOr<std::vector<std::string>> kernels = ListFiles(bundle_dir + "/level_0_kernel");

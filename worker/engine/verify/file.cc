@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -9,9 +10,13 @@
 namespace strata::verify {
 namespace {
 
+// The word, alone or in a sentence ("PASS: all shapes", "[PASS] gru").
 bool PrintsPass(const std::string& text) {
-  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-    if (absl::StripAsciiWhitespace(line) == "PASS") return true;
+  size_t begin = 0;
+  for (size_t i = 0; i <= text.size(); ++i) {
+    if (i < text.size() && (absl::ascii_isalnum(text[i]) || text[i] == '_')) continue;
+    if (text.compare(begin, i - begin, "PASS") == 0) return true;
+    begin = i + 1;
   }
   return false;
 }
@@ -31,7 +36,7 @@ std::string WhatFailed(const host::RunOutcome& outcome) {
   const std::string said = FailLine(outcome.stdout_text);
   if (!said.empty()) return said;
   if (outcome.signal != 0) return absl::StrCat("killed by signal ", outcome.signal);
-  return absl::StrCat("exit code ", outcome.exit_code, ", no line PASS");
+  return absl::StrCat("exit code ", outcome.exit_code, ", and it does not print PASS");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "worker/engine/verify/bundle_files.h"
 #include "worker/engine/verify/bundle_rules.h"
 #include "worker/engine/verify/runs.h"
+#include "worker/engine/verify/source_scan.h"
 #include "worker/engine/verify/verify.h"
 
 namespace strata::verify {
@@ -60,6 +61,7 @@ bool IsNoVerdict(const host::RunOutcome& outcome) {
 absl::StatusOr<ComponentFacts> RunComponent(const Context& context, const std::string& file,
                                             const std::string& name, int workloads, bool by_import,
                                             Found& found) {
+  const Prices::Scope price(context.prices, rules::kAlone);
   ComponentFacts facts;
   for (int workload = 0; workload < workloads; ++workload) {
     STRATA_ASSIGN_OR_RETURN(Recorded recorded, Record(context, file, workload));
@@ -96,30 +98,46 @@ FolderVerdict Conclude(const Context& context, const std::string& folder, const 
                   {"not_judged", not_judged}};
   if (!found.cannot_judge.empty()) verdict.json["error"] = found.cannot_judge;
   if (!found.steps.empty()) verdict.json["steps"] = std::move(found.steps);
+  verdict.json["cpu_seconds"] = context.prices->ToJson();
   verdict.json["environment"] = EnvironmentJson(context);
   return verdict;
 }
 
 // ---- a step alone --------------------------------------------------------------------------------------
 
+// At how many shapes original.py and its children run, as their texts say.
+absl::StatusOr<StepOptions> OptionsOf(const Context& context, const std::string& folder) {
+  const Prices::Scope price(context.prices, rules::kSource);
+  std::vector<std::string> files = {folder + "/original.py"}, stems;
+  const absl::StatusOr<std::vector<std::string>> names = ListFiles(folder + "/children");
+  for (const std::string& name : names.ok() ? *names : std::vector<std::string>{}) {
+    if (!absl::EndsWith(name, ".py") || name == "__init__.py") continue;
+    stems.push_back(Stem(name));
+    files.push_back(absl::StrCat(folder, "/children/", name));
+  }
+  STRATA_ASSIGN_OR_RETURN(const std::vector<int> counts,
+                          CountWorkloads(context.zygote, context.limits, files));
+  StepOptions options{.workloads = counts[0]};
+  for (size_t i = 0; i < stems.size(); ++i) options.child_workloads[stems[i]] = counts[i + 1];
+  return options;
+}
+
 // Those of its children that say their level, as the kernels and fusions of a bundle by others.
-absl::Status JudgeChildren(const Context& context, const std::string& folder, Found& found) {
+absl::Status JudgeChildren(const Context& context, const std::string& folder, const StepOptions& options,
+                           Found& found) {
   BundleFiles files;
   BundleFacts facts;
-  const absl::StatusOr<std::vector<std::string>> names = ListFiles(folder + "/children");
-  if (!names.ok()) return absl::OkStatus();
-  for (const std::string& name : *names) {
-    if (!absl::EndsWith(name, ".py") || name == "__init__.py") continue;
-    const std::string path = "children/" + name;
+  for (const auto& [stem, workloads] : options.child_workloads) {
+    const std::string path = absl::StrCat("children/", stem, ".py");
     STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, path)));
-    STRATA_ASSIGN_OR_RETURN(facts.components[path], RunComponent(context, JoinPath(folder, path), path, 1,
-                                                                 /*by_import=*/false, found));
+    STRATA_ASSIGN_OR_RETURN(facts.components[path],
+                            RunComponent(context, JoinPath(folder, path), path, workloads,
+                                         /*by_import=*/false, found));
     const std::optional<plan::Level> level = LevelSaidBy(text);
-    files.components.push_back({.path = path,
-                                .stem = Stem(name),
-                                .level = level.value_or(plan::Level::kLayer),
-                                .text = std::move(text)});
+    files.components.push_back(
+        {.path = path, .stem = stem, .level = level.value_or(plan::Level::kLayer), .text = std::move(text)});
   }
+  const Prices::Scope price(context.prices, rules::kKernel);
   const BundleIndex index(files, facts);
   Report report;
   for (const auto check : {CheckKernels, CheckNames, CheckDuplicates, CheckAlone}) check(index, &report);
@@ -130,8 +148,9 @@ absl::Status JudgeChildren(const Context& context, const std::string& folder, Fo
 absl::StatusOr<FolderVerdict> JudgeStep(const Context& context, const std::string& folder) {
   Found found;
   Found children;  // after the step's own, which say more about why
-  STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, children));
-  STRATA_ASSIGN_OR_RETURN(StepVerdict step, VerifyStep(context, folder, {}));
+  STRATA_ASSIGN_OR_RETURN(const StepOptions options, OptionsOf(context, folder));
+  STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, options, children));
+  STRATA_ASSIGN_OR_RETURN(StepVerdict step, VerifyStep(context, folder, options));
   const bool step_is_clean = step.violations.empty();
   found.Add(std::move(step.violations));
   found.Add(std::move(children.violations));
@@ -161,7 +180,7 @@ class Bundle {
     STRATA_RETURN_IF_ERROR(JudgeSteps());
     STRATA_RETURN_IF_ERROR(JudgeComposition());
     STRATA_RETURN_IF_ERROR(RecordSource());
-    found_.Add(CheckBundle(files_, facts_));
+    found_.Add(CheckBundle(files_, facts_, context_.prices));
     return Conclude(context_, folder_, "bundle", std::move(found_), not_judged_);
   }
 
@@ -289,8 +308,11 @@ const char* DecisionName(Decision decision) {
 }
 
 absl::StatusOr<FolderVerdict> VerifyFolder(const Context& context, const std::string& folder) {
-  if (IsStep(folder)) return JudgeStep(context, folder);
-  if (IsBundle(folder)) return Bundle(context, folder).Judge();
+  Prices prices;
+  Context counting = context;
+  counting.prices = &prices;
+  if (IsStep(folder)) return JudgeStep(counting, folder);
+  if (IsBundle(folder)) return Bundle(counting, folder).Judge();
   return absl::InvalidArgumentError(absl::StrCat(
       folder, " is neither a bundle (steps/, level_0_kernel/) nor a step (original.py, refactored.py)"));
 }

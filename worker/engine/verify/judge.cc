@@ -10,6 +10,8 @@
 #include "base/status.h"
 #include "worker/engine/verify/alone.h"
 #include "worker/engine/verify/compare.h"
+#include "worker/engine/verify/draws.h"
+#include "worker/engine/verify/formulas.h"
 #include "worker/engine/verify/idle.h"
 #include "worker/engine/verify/reconcile.h"
 #include "worker/engine/verify/replay_claim.h"
@@ -60,19 +62,32 @@ class Judging {
   }
 
   absl::StatusOr<Judgement> Run() {
-    STRATA_RETURN_IF_ERROR(ScanTexts());
-    STRATA_RETURN_IF_ERROR(RunBoth());
+    STRATA_RETURN_IF_ERROR(Priced(rules::kSource, &Judging::ScanTexts));
+    STRATA_RETURN_IF_ERROR(Priced(rules::kRuns, &Judging::RunBoth));
     if (ran_both_) {
-      CheckRecordings();
-      STRATA_RETURN_IF_ERROR(CheckReplay());
-      STRATA_RETURN_IF_ERROR(CheckOperators());
-      STRATA_RETURN_IF_ERROR(CheckNumbers());
+      STRATA_RETURN_IF_ERROR(Priced(rules::kPlumbing, &Judging::CheckRecordings));
+      STRATA_RETURN_IF_ERROR(Priced(rules::kReplay, &Judging::CheckReplay));
+      STRATA_RETURN_IF_ERROR(Priced(rules::kOperators, &Judging::CheckOperators));
+      STRATA_RETURN_IF_ERROR(Priced(rules::kNumbers, &Judging::CheckNumbers));
     }
     Conclude();
     return std::move(judgement_);
   }
 
  private:
+  // A limit that the judge's own work meets leaves what was found, and no acceptance.
+  absl::Status Priced(const char* rule, absl::Status (Judging::*stage)()) {
+    const Prices::Scope price(context_.prices, rule);
+    const absl::Status status = (this->*stage)();
+    if (!absl::IsDeadlineExceeded(status) && !absl::IsResourceExhausted(status)) return status;
+    Stop({.status =
+              absl::IsDeadlineExceeded(status) ? host::RunStatus::kWallLimit : host::RunStatus::kMemoryLimit,
+          .stage = "judge",
+          .message = absl::StrCat("rule ", rule, ": ", status.message())},
+         claim_.refactored_name);
+    return absl::OkStatus();
+  }
+
   // ---- what the texts say
 
   absl::Status ScanTexts() {
@@ -81,6 +96,12 @@ class Judging {
     STRATA_ASSIGN_OR_RETURN(const SourceScan scan,
                             ScanSource(context_.zygote, context_.limits, text, claim_.refactored_class,
                                        step ? TextRole::kParent : TextRole::kScript, claim_.imports));
+    if (!step && !scan.has_class && scan.syntax_error.empty()) {
+      Add({{rules::kComposition, claim_.refactored_name, 0,
+            absl::StrCat("defines no ", claim_.refactored_class),
+            "compose the model from the kernels' classes there, and compare it with the original"}});
+      return absl::OkStatus();
+    }
     Add(SourceViolations(scan, BaseName(claim_.refactored_name)));
     if (!step) return absl::OkStatus();  // kernels were scanned with the steps that have them
     STRATA_ASSIGN_OR_RETURN(std::vector<Violation> children,
@@ -100,6 +121,7 @@ class Judging {
     }
     ran_.trials = std::move(original.trials);
     ran_.original = std::move(original.programs);
+    draws_ = std::move(original.draws);
     ran_.threads = context_.numeric.threads;
     judgement_.notes = std::move(original.notes);
     STRATA_RETURN_IF_ERROR(PlaceRefactored());
@@ -167,6 +189,7 @@ class Judging {
     request.hidden = ran_.hidden;
     request.children_dir = ran_.children_dir;
     request.weight_map_path = map_path_;
+    if (claim_.purpose == Purpose::kStep) request.draws = claim_.workloads;
     for (const TrialRun& trial : ran_.trials) {
       request.trials.push_back({.seed = trial.seed,
                                 .workload = trial.workload,
@@ -240,7 +263,7 @@ class Judging {
 
   // ---- what was recorded
 
-  void CheckRecordings() {
+  absl::Status CheckRecordings() {
     const std::string own_file = claim_.nested_parents ? refactored_file_ : "";
     for (size_t i = 0; i < ran_.trials.size(); ++i) {
       const Program& program = ran_.refactored[i];
@@ -257,9 +280,20 @@ class Judging {
       Add(ConstantViolations(ran_.refactored[0], program, ran_.original[i]));
     }
     const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
+    Add(FormulaViolations(ran_.original[0], ran_.refactored[0], scopes));
     Add(ParameterViolations(ran_.refactored[0], ran_.original[0], scopes, own_file));
     Add(WeightViolations(ran_.original[0], ran_.refactored[0], map_));
     judgement_.result["weight_transfer"] = WeightTransferJson(ran_.original[0], ran_.refactored[0], map_);
+    if (claim_.purpose == Purpose::kStep) CheckDraws();
+    return absl::OkStatus();
+  }
+
+  void CheckDraws() {
+    std::vector<const Program*> recorded;
+    for (size_t i = 0; i < ran_.trials.size(); ++i) {
+      if (ran_.trials[i].seed == kSeeds[0]) recorded.push_back(&ran_.original[i]);
+    }
+    Add(DrawViolations(draws_, ReadDraws(ran_.refactored_dir), recorded));
   }
 
   // Of the first seed at one workload.
@@ -281,7 +315,7 @@ class Judging {
     }
     // A composition's kernels matter where the steps that lead to them do.
     if (claim_.purpose != Purpose::kStep || HasRule(rules::kReplay)) return absl::OkStatus();
-    return CheckThatChildrenMatter();
+    return Priced(rules::kMatters, &Judging::CheckThatChildrenMatter);
   }
 
   absl::Status CheckThatChildrenMatter() {
@@ -296,7 +330,7 @@ class Judging {
               }
               return rows.dump();
             },
-            context_.limits));
+            JudgingLimits(context_)));
     for (const json& row : json::parse(text)) {
       const std::string call =
           absl::StrCat("call ", row[2].get<int>() + 1, " of '", row[1].get<std::string>(), "'");
@@ -320,6 +354,7 @@ class Judging {
     for (size_t i = 0; i < ran_.trials.size(); ++i) {
       const Surplus surplus = Reconcile(ran_.original[i], ran_.refactored[i]);
       Add(SurplusViolations(ran_.original[i], ran_.refactored[i], surplus));
+      Add(ReadViolations(ran_.original[i], ran_.refactored[i]));
       if (surplus.original.empty() || surplus.refactored.empty()) continue;
       if (i == 0) {
         for (const OperatorUse& use : surplus.refactored) spelled.insert(use.name);
@@ -357,7 +392,7 @@ class Judging {
                                     STRATA_ASSIGN_OR_RETURN(calls, FindIdleCalls(ran_, refactored, calls));
                                     return json(calls).dump();
                                   },
-                                  context_.limits));
+                                  JudgingLimits(context_)));
       const auto found = json::parse(text).get<std::set<program::CallId>>();
       for (const OperatorUse& use : uses) {
         if (!found.contains(use.call)) continue;
@@ -405,7 +440,7 @@ class Judging {
                                                                                   CompareTrials(request));
                                                           return compared.dump();
                                                         },
-                                                        context_.limits));
+                                                        JudgingLimits(context_)));
     ordered_json compared = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!compared.is_object()) return absl::InternalError("the comparison returned no JSON");
     for (const char* list : {"trials", "drawn_trials"}) {
@@ -546,6 +581,7 @@ class Judging {
   const TempDir& scratch_;
   std::string refactored_file_, map_path_;
   WeightMap map_;
+  json draws_;  // of original.py
   RanClaim ran_;
   bool ran_both_ = false;
   std::set<std::string> told_;

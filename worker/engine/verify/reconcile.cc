@@ -43,6 +43,27 @@ int64_t RankOfFirst(const Program& program, const Call& call) {
   return 0;
 }
 
+// The first call by which Python reads something that the inputs lead to; null where there is none.
+const Call* FirstRead(const Program& program) {
+  std::vector<bool> is_data(program.values.size(), false);
+  for (const program::Value& value : program.values) {
+    is_data[static_cast<size_t>(value.id)] = value.kind == program::ValueKind::kInput;
+  }
+  for (const Call& call : program.calls) {
+    const std::vector<program::ValueId> reads = program::Reads(call);
+    if (std::none_of(reads.begin(), reads.end(),
+                     [&](program::ValueId id) { return id >= 0 && is_data[static_cast<size_t>(id)]; }))
+      continue;
+    if ((call.marks & program::kDataDependent) != 0 && call.results.empty()) return &call;
+    for (const std::vector<program::ValueId>& made : {call.results, call.mutated_to}) {
+      for (const program::ValueId id : made) {
+        if (id >= 0) is_data[static_cast<size_t>(id)] = true;
+      }
+    }
+  }
+  return nullptr;
+}
+
 std::string Number(double value) { return absl::StrFormat("%.12g", value); }
 
 template <typename T>
@@ -243,6 +264,14 @@ std::vector<Violation> SurplusViolations(const Program& original, const Program&
     for (const OperatorUse& use : surplus.refactored) violations.push_back(Invented(refactored, use));
   }
   return violations;
+}
+
+std::vector<Violation> ReadViolations(const Program& original, const Program& refactored) {
+  const Call* read = FirstRead(refactored);
+  if (read == nullptr || FirstRead(original) != nullptr) return {};
+  return {{rules::kOperators, FileOf(*read), LineOf(*read),
+           "Python reads a number of the data; in the original it reads none",
+           "compute on tensors, as the original does"}};
 }
 
 std::string SpellingNote(const Surplus& surplus) {

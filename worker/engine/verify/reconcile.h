@@ -35,6 +35,10 @@ std::vector<Violation> SurplusViolations(const program::Program& original, const
 Violation Missing(const program::Program& original, const OperatorUse& use);
 Violation Invented(const program::Program& refactored, const OperatorUse& use);
 
+// A number of the data that Python reads (item, a branch), where the original reads none: what the refactored
+// model does then depends on values as the original does not (rule `operators`).
+std::vector<Violation> ReadViolations(const program::Program& original, const program::Program& refactored);
+
 // "gelu is spelled erf, mul, add": for the verdict's notes.
 std::string SpellingNote(const Surplus& surplus);
 

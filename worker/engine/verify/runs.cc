@@ -50,6 +50,12 @@ host::RunRequest MakeRequest(const Context& context, const std::string& file, co
   return request;
 }
 
+host::Limits JudgingLimits(const Context& context) {
+  host::Limits limits = context.limits;
+  limits.wall *= 10;
+  return limits;
+}
+
 std::string TrialFile(const std::string& out_dir, const char* prefix, int64_t seed, int workload) {
   return absl::StrCat(out_dir, "/", prefix, "_", seed, "_", workload, ".bin");
 }

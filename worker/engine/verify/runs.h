@@ -24,6 +24,10 @@ std::string Subfolder(const TempDir& scratch, const std::string& name);
 host::RunRequest MakeRequest(const Context& context, const std::string& file, const std::string& class_name,
                              const std::string& out_dir);
 
+// The context's, for a trusted fork of the judge: it runs a model many times, so it has ten times a runner's
+// wall time.
+host::Limits JudgingLimits(const Context& context);
+
 // "PREFIX_SEED_WORKLOAD.bin" below out_dir, as host/ names what it saves.
 std::string TrialFile(const std::string& out_dir, const char* prefix, int64_t seed, int workload);
 

@@ -71,6 +71,7 @@ absl::StatusOr<std::vector<SourceScan>> Scan(host::Zygote& zygote, const host::L
                      .syntax_error = parsed.value("error", ""),
                      .line = parsed.value("line", 0),
                      .uses = parsed.value("uses", json::array()),
+                     .workloads = std::clamp(parsed.value("workloads", 1), 1, kMaxWorkloads),
                      .maps = parsed.value("maps", json::array())});
   }
   return scans;
@@ -147,6 +148,19 @@ std::vector<Violation> SourceViolations(const SourceScan& scan, const std::strin
         {rules::kSource, file, use.value("line", 0), absl::StrCat(name, ": ", why.what), why.advice});
   }
   return violations;
+}
+
+absl::StatusOr<std::vector<int>> CountWorkloads(host::Zygote& zygote, const host::Limits& limits,
+                                                const std::vector<std::string>& files) {
+  std::vector<Text> texts;
+  for (const std::string& file : files) {
+    STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(file));
+    texts.push_back({std::move(text), "Model", TextRole::kChild, {}});
+  }
+  STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans, Scan(zygote, limits, texts));
+  std::vector<int> counts;
+  for (const SourceScan& scan : scans) counts.push_back(scan.workloads);
+  return counts;
 }
 
 absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,

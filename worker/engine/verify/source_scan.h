@@ -21,6 +21,7 @@ struct SourceScan {
   std::string syntax_error;  // "" if it parses; then `line` says where
   int line = 0;
   nlohmann::json uses;  // [{location, line, kind, name}]
+  int workloads = 1;    // entries of a top-level list WORKLOADS: shapes that its get_inputs() draws
   nlohmann::json maps;  // [{name: name}]: dicts of names that it writes out, the likeliest weight map first
 };
 
@@ -34,7 +35,12 @@ absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& 
 // class, has none: it cannot be loaded.
 std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file);
 
-// The same for every file of a folder of children, named children/FILE.
+// SourceScan::workloads of each file, at most kMaxWorkloads.
+inline constexpr int kMaxWorkloads = 64;
+absl::StatusOr<std::vector<int>> CountWorkloads(host::Zygote& zygote, const host::Limits& limits,
+                                                const std::vector<std::string>& files);
+
+// SourceViolations for every file of a folder of children, named children/FILE.
 absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,
                                                     const std::string& folder);
 

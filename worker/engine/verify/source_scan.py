@@ -6,7 +6,9 @@ parent and in a child alike.
 """
 
 import ast
+import importlib.util
 import json
+import sys
 
 import torch
 
@@ -327,15 +329,28 @@ def place(node, building, outside):
     return "__init__()" if node.name in building else f"{node.name}()"
 
 
+def reachable(tree, name):
+    """The classes that lead from `name`: its bases, what its text mentions, and so on."""
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    found, todo = set(), [name]
+    while todo:
+        name = todo.pop()
+        if name in classes and name not in found:
+            found.add(name)
+            todo += mentioned(classes[name])
+    return found
+
+
 def parent_uses(tree, names, only_classes):
-    """Of all that may run in a forward: methods, functions, decorators, class bodies, defaults."""
+    """Of all that may run in a forward: methods, functions, decorators, class bodies, defaults. `only_classes`: of a
+    script, the names of those that are the model; None where everything is."""
     uses, building = [], builders(tree)
     for node in tree.body:
         if is_main_block(node) or (isinstance(node, ast.FunctionDef) and node.name in TEST_FUNCTIONS):
             continue
+        if only_classes is not None and not (isinstance(node, ast.ClassDef) and node.name in only_classes):
+            continue
         if not isinstance(node, ast.ClassDef):
-            if only_classes:
-                continue
             visitor = Uses(place(node, building, "file"), names)
             visitor.visit(node)
             uses += visitor.found
@@ -361,11 +376,26 @@ def string_maps(tree):
     return [pairs for _, pairs in sorted(found, key=lambda item: item[0])]
 
 
+def workloads(tree):
+    """How many shapes a component lists that runs at several (docs/bundle_format.md); 1 where it lists none."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and dotted(node.targets[0]) == "WORKLOADS" and isinstance(node.value, ast.List):
+            return max(1, len(node.value.elts))
+    return 1
+
+
+def is_own(name):
+    """A file beside the text, not a package that happens to have its name. importlib is no file: it was asked for."""
+    if name == "importlib":
+        return True
+    return name.isidentifier() and name not in sys.stdlib_module_names and importlib.util.find_spec(name) is None
+
+
 def scan(request, _):
     """`request`: JSON {source, class, imports, role: parent|child|script}. Returns JSON; the second argument is not
     used. Of a script only the classes are a model."""
     request = json.loads(request)
-    imports = IMPORTS | set(request["imports"]) | (set() if request["role"] == "child" else PARENT_IMPORTS)
+    imports = IMPORTS | {name for name in request["imports"] if is_own(name)} | (set() if request["role"] == "child" else PARENT_IMPORTS)
     try:
         tree = ast.parse(request["source"])
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -376,10 +406,12 @@ def scan(request, _):
             reach.visit(node)
     uses = reach.found
     if request["role"] != "child":
-        uses += parent_uses(tree, reach.names, only_classes=request["role"] == "script")
+        script = request["role"] == "script"
+        uses += parent_uses(tree, reach.names, reachable(tree, request["class"]) if script else None)
     return json.dumps({
         "has_class": any(isinstance(node, ast.ClassDef) and node.name == request["class"] for node in tree.body),
         "has_main": any(is_main_block(node) for node in tree.body),
         "uses": uses,
+        "workloads": workloads(tree),
         "maps": string_maps(tree),
     })

@@ -82,17 +82,39 @@ bool CoversAll(const std::string& drawn, const std::set<std::string>& ran) {
   return true;
 }
 
-// Every shape that a component of ours runs at is a workload of its; work of others says the largest.
+// A file that lists workloads lists all at which it runs on the parent's own inputs; else one of the shapes
+// is enough, or no less than any.
 void CheckDimensions(const std::string& stem, const std::vector<std::string>& drawn,
-                     const std::set<std::string>& ran, std::vector<Violation>& violations) {
+                     const std::set<std::string>& ran, const std::set<std::string>& ran_on_own_inputs,
+                     std::vector<Violation>& violations) {
+  const std::set<std::string> all(drawn.begin(), drawn.end());
   const bool fits = std::any_of(drawn.begin(), drawn.end(), [&](const std::string& shapes) {
     return ran.contains(shapes) || CoversAll(shapes, ran);
   });
-  if (fits) return;
+  const auto left_out =
+      std::find_if(ran_on_own_inputs.begin(), ran_on_own_inputs.end(),
+                   [&](const std::string& shapes) { return drawn.size() > 1 && !all.contains(shapes); });
+  if (fits && left_out == ran_on_own_inputs.end()) return;
   violations.push_back({rules::kDimensions, absl::StrCat("children/", stem, ".py"), 0,
-                        absl::StrCat("in the parent it runs at ", *ran.begin(), "; its get_inputs() draws ",
-                                     absl::StrJoin(drawn, ", or ")),
+                        absl::StrCat("in the parent it runs at ", fits ? *left_out : *ran.begin(),
+                                     "; its get_inputs() draws ", absl::StrJoin(drawn, ", or ")),
                         "draw the exact dimensions in get_inputs()"});
+}
+
+std::set<std::string> ShapesOnOwnInputs(const ClaimFacts& facts, const std::string& stem) {
+  std::set<std::string> shapes;
+  for (const std::vector<ChildCall>& calls : facts.calls) {
+    for (const ChildCall& call : calls) {
+      if (call.stem == stem) shapes.insert(call.shapes);
+    }
+  }
+  return shapes;
+}
+
+// A file that no module of the refactored model comes from.
+bool IsUnused(const program::Program& refactored, const std::string& file) {
+  return std::none_of(refactored.modules.begin(), refactored.modules.end(),
+                      [&](const program::Module& module) { return module.file == file; });
 }
 
 // What each child file executed inside the refactored model.
@@ -112,8 +134,8 @@ std::map<std::string, std::map<std::string, int64_t>> CountByChild(const program
 
 // original.py stands for the model, refactored.py for the composition, the children (× calls) for kernels.
 absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judgement,
-                                   const std::string& step_dir, const std::string& name,
-                                   const StepOptions& options) {
+                                   const ClaimFacts& facts, const std::string& step_dir,
+                                   const std::string& name, const StepOptions& options) {
   const std::string children_dir = step_dir + "/children";
   const program::Program& refactored = judgement.refactored;
   const ChildScopes scopes(refactored, judgement.children_dir);
@@ -150,8 +172,12 @@ absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judg
       return coverage;
     }
     const auto ran = judgement.child_shapes.find(stem);
-    if (ran != judgement.child_shapes.end())
-      CheckDimensions(stem, drawn.shapes, ran->second, coverage.violations);
+    if (ran != judgement.child_shapes.end()) {
+      CheckDimensions(stem, drawn.shapes, ran->second, ShapesOnOwnInputs(facts, stem), coverage.violations);
+    } else if (IsUnused(refactored, absl::StrCat(judgement.children_dir, "/", stem, ".py"))) {
+      coverage.violations.push_back({rules::kMatters, absl::StrCat("children/", stem, ".py"), 0,
+                                     "the refactored model has no module from it", "call it, or remove it"});
+    }
   }
   coverage.report = CoverageJson(input, /*summary=*/false);
   return coverage;
@@ -179,6 +205,7 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
                                                         .original_name = name + "/original.py",
                                                         .refactored_name = name + "/refactored.py",
                                                         .children_dir = step_dir + "/children",
+                                                        .imports = ChildStems(step_dir + "/children"),
                                                         .weight_map_path = fs::exists(map) ? map : "",
                                                         .workloads = std::max(1, options.workloads),
                                                         .purpose = Purpose::kStep,
@@ -196,7 +223,8 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
   if (judgement->failure.status != host::RunStatus::kOk || judgement->refactored.invocations.empty())
     return verdict;
 
-  absl::StatusOr<StepCoverage> coverage = Cover(context, *judgement, step_dir, name, options);
+  const Prices::Scope price(context.prices, rules::kDimensions);  // the children on their own inputs
+  absl::StatusOr<StepCoverage> coverage = Cover(context, *judgement, verdict.facts, step_dir, name, options);
   if (!coverage.ok()) return coverage.status();
   verdict.coverage_report = verdict.facts.coverage_report = coverage->report;
   verdict.failure = coverage->failure;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "worker/engine/verify/compare.h"
+#include "worker/engine/verify/draws.h"
 #include "worker/engine/verify/runs.h"
 
 namespace strata::verify {
@@ -93,6 +94,7 @@ class Original {
     built_dir_ = Subfolder(scratch_, "original");
     host::RunRequest request = MakeRequest(context_, file_, "Model", built_dir_);
     request.record = request.save_weights = request.save_inputs = request.save_outputs = true;
+    request.draws = 1 + drafts_.back().run.workload;
     for (const Draft& draft : drafts_) {
       request.trials.push_back({.seed = draft.run.seed,
                                 .workload = draft.run.workload,
@@ -100,6 +102,7 @@ class Original {
     }
     runs_.outcome = context_.zygote.Run(request, context_.limits);
     if (runs_.outcome.status != host::RunStatus::kOk) return absl::OkStatus();
+    runs_.draws = ReadDraws(built_dir_);
     for (Draft& draft : drafts_) {
       draft.run.weights_path = built_dir_ + "/weights.bin";
       draft.run.inputs_path = TrialFile(built_dir_, "inputs", draft.run.seed, draft.run.workload);
@@ -133,7 +136,7 @@ class Original {
               }
               return std::string("drawn");
             },
-            context_.limits)
+            JudgingLimits(context_))
         .status();
   }
 
@@ -226,7 +229,7 @@ class Original {
                                                           }
                                                           return lines + "\n";
                                                         },
-                                                        context_.limits));
+                                                        JudgingLimits(context_)));
     std::vector<std::string> lines = absl::StrSplit(text, '\n');
     if (lines.size() < ran.size()) return absl::InternalError("the judge lost a trial");
     return lines;

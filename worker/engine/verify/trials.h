@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/files.h"
+#include "nlohmann/json.hpp"
 #include "worker/engine/program/program.h"
 #include "worker/engine/verify/draw.h"
 #include "worker/engine/verify/verify.h"
@@ -28,6 +29,7 @@ struct OriginalRuns {
   std::vector<TrialRun> trials;            // by workload: 42, 43, 44, then the judge's
   std::vector<program::Program> programs;  // parallel to `trials`
   std::vector<std::string> notes;          // draws that the original could not bear
+  nlohmann::json draws;                    // what it says of its own dimensions, see ReadDraws
 };
 
 // Builds the original once as it is and runs seed 42 on that; all other seeds with parameters redrawn, the

@@ -17,6 +17,7 @@
 #include "worker/engine/verify/bundle_facts.h"
 #include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/findings.h"
+#include "worker/engine/verify/prices.h"
 #include "worker/engine/verify/violation.h"
 
 namespace strata::verify {
@@ -28,6 +29,7 @@ struct Context {
   std::string device = "cpu";
   std::string scratch_dir;  // on a memory file system where there is one; each call cleans up after itself
   Findings* findings = nullptr;  // of this process; without them every file is run again
+  Prices* prices = nullptr;      // of this verdict, where somebody counts
 };
 
 enum class Decision : uint8_t { kAccepted, kRejected, kCannotJudge };
@@ -62,8 +64,8 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
                                        const StepOptions& options);
 
 // A folder made by anybody: a bundle, or a single step (docs/judge.md). JSON:
-// {verdict, kind: step|bundle, folder, violations[], notes[], not_judged[], error?, steps[]?, environment}; a
-// step's has verification_result and coverage_report besides.
+// {verdict, kind: step|bundle, folder, violations[], notes[], not_judged[], error?, steps[]?,
+// cpu_seconds{rule: seconds}, environment}; a step's has verification_result and coverage_report besides.
 struct FolderVerdict {
   Decision decision = Decision::kCannotJudge;
   std::string reason;  // one sentence when not accepted
