@@ -429,7 +429,8 @@ def mutate_weight_map(work, parent):
     for key, target in pairs.items():
         if target in tied:
             continue
-        put("entry dropped", key, {k: v for k, v in pairs.items() if k != key})
+        if key != target:
+            put("entry dropped", key, {k: v for k, v in pairs.items() if k != key})
         put("target that is none", key, {**pairs, key: target + "_"})
         put("source that is none", key, {(k + "_" if k == key else k): v for k, v in pairs.items()})
     for one, two in itertools.combinations(pairs, 2):
