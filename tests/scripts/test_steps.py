@@ -119,10 +119,26 @@ class GoodSteps(Step):
         verdict = self.verdict(original=original, weight_map=None)
         self.assertEqual(verdict["status"], "PASS", verdict)
 
-    def test_weights_that_cannot_be_told_apart_need_the_map(self):
+    def test_without_a_map_equal_types_go_in_order_of_registration(self):
         verdict = self.verdict(weight_map=None)
-        self.assertEqual(verdict["status"], "ERROR")
-        self.assertIn("say which in weight_map.json", verdict["error"])
+        self.assertEqual(verdict["status"], "PASS", verdict)
+        self.assertEqual(verdict["weight_transfer"]["weight_map"], WEIGHT_MAP)
+
+    def test_what_a_map_leaves_out_goes_by_name(self):
+        named = {key: value for key, value in WEIGHT_MAP.items() if key != value}
+        verdict = self.verdict(weight_map=named)
+        self.assertEqual(verdict["status"], "PASS", verdict)
+        self.assertEqual(verdict["weight_transfer"]["weight_map"], WEIGHT_MAP)
+
+    def test_indexing_masks_whole_powers_and_comparisons_that_select_are_plumbing(self):
+        for old, new in (("* self.scale + x", "* self.scale + x ** 2"),
+                         ("* self.scale + x", "* self.scale + x.masked_fill(x > 0, 0.0)"),
+                         ("* self.scale + x", "* self.scale + x[:, [7, 6, 5, 4, 3, 2, 1, 0]]"),
+                         ('{"sum": y', '{"where": (x > 0) & ~(x > 1), "sum": y')):
+            with self.subTest(new):
+                self.assertIn(old, ORIGINAL)
+                verdict = self.verdict(original=ORIGINAL.replace(old, new), refactored=self.refactored((old, new)))
+                self.assertEqual(verdict["status"], "PASS", verdict["anticheat"])
 
 
 class BadSteps(Step):
@@ -131,7 +147,7 @@ class BadSteps(Step):
         self.assertViolation(verdict, "source", "torch.relu")
 
     def test_compute_hidden_from_the_source_is_found_where_it_runs(self):
-        for hidden in ("y.clone().__matmul__(y.T).T @ y", "(y > 0) * y", "y ** 2 + y"):
+        for hidden in ("y.clone().__matmul__(y.T).T @ y", "(y > 0) * y", "y ** 0.5 + y"):
             with self.subTest(hidden):
                 verdict = self.verdict(refactored=self.refactored(("* self.scale + x", f"* self.scale + x + ({hidden})")))
                 self.assertEqual(verdict["status"], "FAIL")
@@ -261,7 +277,10 @@ class Coverage(Step):
 class Table(unittest.TestCase):
     def test_the_table_of_plumbing_is_the_engines(self):
         source = (hand_made.SCRIPTS.parents[1] / "program" / "plumbing.cc").read_text(encoding="utf-8")
-        for name, table in (("kPlumbingNames", extract_ops.PLUMBING), ("kArithmeticNames", extract_ops.ARITHMETIC)):
+        for name, table in (("kPlumbingNames", extract_ops.PLUMBING), ("kArithmeticNames", extract_ops.ARITHMETIC),
+                            ("kMaskLogicNames", extract_ops.MASK_LOGIC), ("kMaskedFillNames", extract_ops.MASKED_FILL),
+                            ("kPowerNames", extract_ops.POWER), ("kIndexingNames", extract_ops.INDEXING),
+                            ("kComparisonNames", extract_ops.COMPARISON)):
             with self.subTest(name):
                 entries = re.search(name + r"\[\] = \{(.*?)\};", source, re.DOTALL).group(1)
                 self.assertEqual(set(re.findall(r'"(\w+)"', entries)), set(table))

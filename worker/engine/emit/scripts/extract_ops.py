@@ -55,6 +55,14 @@ PLUMBING = frozenset("""
     split_with_sizes squeeze stack swapaxes swapdims t tensor_split tile to transpose type_as unbind unflatten
     unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze view view_as vstack zero zeros zeros_like
 """.split())
+# What may run there besides, see besides_of.
+MASK_LOGIC = frozenset("""
+    __and__ __or__ __xor__ bitwise_and bitwise_not bitwise_or bitwise_xor logical_and logical_not logical_or logical_xor
+""".split())
+MASKED_FILL = frozenset(["masked_fill"])
+POWER = frozenset(["pow"])
+INDEXING = frozenset("index index_put masked_select".split())
+COMPARISON = frozenset("eq ge gt le lt ne".split())
 READ_BY_PYTHON = frozenset("item _local_scalar_dense is_nonzero equal".split())
 
 
@@ -167,6 +175,7 @@ class Operator:
     reads: set  # memory, see number_memory
     writes: set
     dtypes: set  # of its results, as the trace spells them
+    besides: str = ""  # of compute that may run outside the children: which of the tables, see besides_of
     kind: str = "compute"  # or "arithmetic", or "plumbing"
 
 
@@ -174,7 +183,6 @@ class Operator:
 class Trace:
     operators: list
     outputs: list  # per output tensor: its memory
-    calls: dict  # (child file stem, input shapes) -> runs
 
     def reaching(self, memory):
         """The operators that the given memory depends on."""
@@ -211,12 +219,10 @@ def record(model, args, kwargs, seed, device, children_dir=None):
     from children_dir.
     """
     children_dir = children_dir and Path(children_dir).resolve()
-    open_marks, handles, calls = {}, [], collections.Counter()
+    open_marks, handles = {}, []
 
     def enter(module, inputs, keywords):
-        stem = child_stem(module, children_dir)
-        calls[stem, shapes_of((inputs, keywords))] += 1
-        mark = torch.profiler.record_function(f"strata:child:{stem}")
+        mark = torch.profiler.record_function(f"strata:child:{child_stem(module, children_dir)}")
         mark.__enter__()
         open_marks.setdefault(id(module), []).append(mark)
 
@@ -245,10 +251,10 @@ def record(model, args, kwargs, seed, device, children_dir=None):
         os.unlink(path)
         for hook in handles:
             hook.remove()
-    return read_trace(nodes, calls)
+    return read_trace(nodes)
 
 
-def read_trace(nodes, calls):
+def read_trace(nodes):
     by_id = {node["id"]: node for node in nodes}
     operators, outputs = [], {}
     for node in sorted(nodes, key=lambda node: node_start(node)):
@@ -264,11 +270,26 @@ def read_trace(nodes, calls):
             continue
         inside = [mark.rsplit(":", 1)[1] for mark in marks if mark.startswith("strata:child:")]
         operators.append(operator_of(node, inside[-1] if inside else ""))
-    for operator, following in zip(operators, operators[1:] + [None]):
-        operator.kind = kind_of(operator, following)
     current = number_memory(operators)
     outputs = {index: (storage, current.get(storage, 0)) for index, storage in outputs.items()}
-    return Trace(operators, [outputs[index] for index in sorted(outputs)], calls)
+    operators = without_literals(operators)
+    for operator, following in zip(operators, operators[1:] + [None]):
+        operator.kind = kind_of(operator, following)
+    return Trace(operators, [outputs[index] for index in sorted(outputs)])
+
+
+def without_literals(operators):
+    """Less what torch.tensor([...]), x[[0, 3]] and x[mask] = 0 execute to make a tensor of numbers."""
+    kept, literal = [], set()
+    for operator in operators:
+        if operator.name == "lift_fresh":
+            literal = made = operator.writes
+            while kept and kept[-1].name in ("to", "empty") and kept[-1].writes <= made:
+                made = kept.pop().reads | made
+        elif not (operator.schema.startswith("aten::detach_(") and operator.reads == literal):
+            kept.append(operator)
+            literal = set()
+    return kept
 
 
 def number_memory(operators):
@@ -342,7 +363,22 @@ def operator_of(node, inside):
     if not name.startswith("_") and name.endswith("_"):
         name = name[:-1]
     dtypes = {kind[7:-1] for kind in node["outputs"]["types"] if kind.startswith("Tensor(")}
-    return Operator(name, schema, inside, reads, writes, dtypes)
+    return Operator(name, schema, inside, reads, writes, dtypes, besides_of(name, schema, node["inputs"]))
+
+
+def besides_of(name, schema, inputs):
+    """Which compute operator it is that may run outside the children all the same; "" where it may not."""
+    if not schema.startswith("aten::"):
+        return ""
+    if name in MASK_LOGIC:
+        tensors = {kind for kind in inputs["types"] if kind.startswith("Tensor(")}
+        return "mask logic" if tensors == {"Tensor(bool)"} else ""
+    if name in MASKED_FILL:
+        return "masked fill" if ".Scalar(" in schema else ""
+    if name in POWER:
+        scalar = schema.startswith("aten::pow.Tensor_Scalar(")
+        return "power" if scalar and float(inputs["values"][1]).is_integer() else ""
+    return "indexing" if name in INDEXING else "comparison" if name in COMPARISON else ""
 
 
 def outermost_children(model, children_dir):
@@ -374,10 +410,6 @@ def leaves(value, path="output"):
         yield path, value
 
 
-def shapes_of(value):
-    return tuple(tuple(leaf.shape) for _, leaf in leaves(value) if isinstance(leaf, torch.Tensor))
-
-
 # ---------------------------------------------------------------------------------- counting
 
 
@@ -403,12 +435,12 @@ def count(trace, keep=lambda operator: True):
 
 
 def count_file(path, device):
-    """[(Count, input shapes)] of a component's workloads, each run alone."""
+    """The Count of each of a component's workloads, run alone."""
     module = load_file(path, f"strata_component_{Path(path).stem}")
     model, result = build(module, "Model", device), []
     for workload in range(workload_count(module)):
         args, kwargs = draw_inputs(module, SEEDS[0], workload, device)
-        result.append((count(record(model, args, kwargs, SEEDS[0], device)), shapes_of((args, kwargs))))
+        result.append(count(record(model, args, kwargs, SEEDS[0], device)))
     return result
 
 
@@ -421,12 +453,12 @@ def report(original, plumbing_trace, kernels, model_file):
     outside = collections.Counter()
     for trace in plumbing_trace:
         outside += count(trace, lambda operator: not operator.inside and operator.kind == "arithmetic").counted
-    expected, plumbing = original.counted - outside, original.plumbing + (original.counted & outside)
-    executed = sum((counted.counted for _, counted in kernels), collections.Counter())
+    expected, plumbing = original.counted - outside, original.plumbing + outside
+    executed = sum((counted.counted for _, counted in kernels), outside - original.counted)  # the parent's surplus too
     details = []
     for name in sorted(expected.keys() | executed.keys()):
-        status = ("missing" if expected[name] > executed[name] else "extra" if expected[name] < executed[name]
-                  else "covered")
+        status = ("extra" if expected[name] < executed[name] else "covered" if expected[name] == executed[name]
+                  else "partial" if executed[name] else "missing")
         details.append({"op_type": name, "original_count": expected[name], "decomposed_count": executed[name],
                         "status": status, "kernel_files": [file for file, has in kernels if has.counted[name]]})
     total, covered = sum(expected.values()), sum((expected & executed).values())
@@ -436,14 +468,14 @@ def report(original, plumbing_trace, kernels, model_file):
         "timestamp": datetime.datetime.now(datetime.timezone.utc).isoformat(),
         "model_file": model_file,
         "status": "FULL_COVERAGE" if full else "LOW_COVERAGE" if percent < 80 else "PARTIAL_COVERAGE",
-        "extraction_method": "execution trace, outermost dispatcher calls",
+        "extraction_method": "dispatcher_trace",
         "coverage": {
             "total_original_ops": total,
             "total_decomposed_ops": sum(executed.values()),
             "covered_op_count": covered,
             "coverage_pct": percent,
-            "missing_op_types": [detail["op_type"] for detail in details if detail["status"] == "missing"],
-            "extra_op_types": [detail["op_type"] for detail in details if detail["status"] == "extra"],
+            "missing_op_types": sorted((expected - executed).keys()),
+            "extra_op_types": sorted((executed - expected).keys()),
             "op_details": details,
         },
         "plumbing": dict(sorted(plumbing.items())),
@@ -451,36 +483,33 @@ def report(original, plumbing_trace, kernels, model_file):
 
 
 def coverage_of_step(step_dir, device="cpu"):
-    """coverage_report.json: original.py against the children, each as often as refactored.py calls it."""
+    """coverage_report.json: original.py against what the children execute inside of refactored.py."""
     step_dir = Path(step_dir).resolve()
+    children_dir = step_dir / "children"
     original_module = load_file(step_dir / "original.py", "strata_original")
     refactored = build(load_file(step_dir / "refactored.py", "strata_refactored"), "RefactoredModel", device)
     original_model = build(original_module, "Model", device)
-    original, traces, calls = Count(collections.Counter(), collections.Counter()), [], collections.Counter()
+    original, traces = Count(collections.Counter(), collections.Counter()), []
     for workload in range(workload_count(original_module)):
         args, kwargs = draw_inputs(original_module, SEEDS[0], workload, device)
         original += count(record(original_model, args, kwargs, SEEDS[0], device))
         args, kwargs = draw_inputs(original_module, SEEDS[0], workload, device)
-        traces.append(record(refactored, args, kwargs, SEEDS[0], device, step_dir / "children"))
-        calls.update(traces[-1].calls)
+        traces.append(record(refactored, args, kwargs, SEEDS[0], device, children_dir))
     kernels = []
-    for stem in sorted({stem for stem, _ in calls}):
-        runs = {shapes: number for (name, shapes), number in calls.items() if name == stem}
-        kernels.append((f"children/{stem}.py", times_runs(step_dir / "children" / f"{stem}.py", runs, device)))
-    return report(original, traces, kernels, "original.py")
+    for file in sorted(children_dir.glob("*.py")):
+        total = Count(collections.Counter(), collections.Counter())
+        for trace in traces:
+            total += count(trace, lambda operator, stem=file.stem: operator.inside == stem)
+        kernels.append((path_in_bundle(file), total))
+    return report(original, traces, kernels, path_in_bundle(step_dir / "original.py"))
 
 
-def times_runs(path, runs, device):
-    """What a child's runs add up to; `runs`: how often it is called with which input shapes."""
-    total = Count(collections.Counter(), collections.Counter())
-    alone = {shapes: counted for counted, shapes in count_file(path, device)}
-    for shapes, number in runs.items():
-        if shapes not in alone:
-            raise LoadError(f"{path.name} is called with inputs of shapes {list(shapes)}, which its get_inputs() never "
-                            f"draws (it draws {[list(known) for known in alone]})")
-        total += Count(*(collections.Counter({name: value * number for name, value in part.items()})
-                         for part in (alone[shapes].counted, alone[shapes].plumbing)))
-    return total
+def path_in_bundle(path):
+    """As the JSON files of a bundle name it; of a step outside of any bundle its path in the step."""
+    for folder in path.parents:
+        if (folder / "decomposition_tree.json").is_file():
+            return path.relative_to(folder).as_posix()
+    return f"children/{path.name}" if path.parent.name == "children" else path.name
 
 
 def submitted_model(bundle, tree):
@@ -509,7 +538,7 @@ def coverage_of_bundle(bundle, model_file=None, tree_file=None, device="cpu"):
     for node in sorted((node for node in nodes if node["level"] == "kernel"), key=lambda node: node["path"]):
         total = Count(collections.Counter(), collections.Counter())
         runs = [workload["count"] for workload in node.get("workloads", ())] or [node["instance_count"]]
-        for (counted, _), number in zip(count_file(bundle / node["path"], device), runs, strict=True):
+        for counted, number in zip(count_file(bundle / node["path"], device), runs, strict=True):
             total += Count(*(collections.Counter({name: value * number for name, value in part.items()})
                              for part in (counted.counted, counted.plumbing)))
         kernels.append((node["path"], total))

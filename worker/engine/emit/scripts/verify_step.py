@@ -27,8 +27,9 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # a bundle stays as it was delivered
 
-from extract_ops import (ARITHMETIC, PLUMBING, SEEDS, LoadError, apply_numeric_setting, build, call,
-                         draw_inputs, environment, leaves, load_file, outermost_children, record, workload_count)
+from extract_ops import (ARITHMETIC, COMPARISON, INDEXING, MASKED_FILL, MASK_LOGIC, PLUMBING, POWER, SEEDS, LoadError,
+                         apply_numeric_setting, build, call, draw_inputs, environment, leaves, load_file,
+                         outermost_children, path_in_bundle, record, workload_count)
 
 import torch
 
@@ -36,8 +37,9 @@ TOLERANCE = {"half": (1e-3, 1e-3), "full": (1e-5, 1e-6)}  # (rtol, atol)
 SELF_TEST_LINE = "# ---- component self-test ----"  # only the submitted model's file has it
 
 # The same as Python spells them, for the source scan.
-TORCH_FUNCTIONS = ARITHMETIC | PLUMBING | {"repeat_interleave", "tensor", "as_tensor", "device", "Size", "no_grad"}
-IN_PLACE = frozenset(f"{name}_" for name in ARITHMETIC | PLUMBING)
+OPERATORS = ARITHMETIC | PLUMBING | MASK_LOGIC | MASKED_FILL | POWER | INDEXING | COMPARISON
+TORCH_FUNCTIONS = OPERATORS | {"repeat_interleave", "tensor", "as_tensor", "is_tensor", "no_grad"}
+IN_PLACE = frozenset(f"{name}_" for name in OPERATORS)
 TENSOR_METHODS = IN_PLACE | (TORCH_FUNCTIONS - {"tensor", "no_grad"}) | frozenset("""
     size dim numel stride element_size is_contiguous bool byte char short int long half float double bfloat16
     cpu cuda type item tolist T mT append extend insert items keys values get pop copy index join format
@@ -47,10 +49,11 @@ PYTHON_FUNCTIONS = frozenset("""
     abs all any bool dict enumerate float frozenset int isinstance len list max min range reversed set slice sorted
     str sum super tuple zip
 """.split())
-REFACTORED_IMPORTS = {"torch", "sys", "os", "pathlib", "math", "typing", "dataclasses", "collections", "base64", "zlib",
-                      "children"}
-CHILD_IMPORTS = {"torch", "math", "typing", "dataclasses", "collections", "functools", "itertools", "operator", "abc",
-                 "enum", "base64", "zlib", "struct", "sys", "traceback", "__future__", "warnings"}
+CHILD_IMPORTS = {"torch", "math", "typing", "dataclasses", "collections", "contextlib", "functools", "itertools",
+                 "operator", "abc", "enum", "numbers", "base64", "zlib", "struct", "sys", "traceback", "__future__",
+                 "warnings"}
+REFACTORED_IMPORTS = CHILD_IMPORTS | {"argparse", "children", "os", "pathlib"}
+SYS_NAMES = {"exit", "path", "stderr", "stdout", "argv", "float_info", "maxsize"}
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "open", "__import__", "globals", "locals", "vars", "setattr", "delattr",
                    "input", "breakpoint"}
 CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
@@ -109,12 +112,12 @@ def scan_refactored(path):
     if not any(isinstance(node, ast.ClassDef) and node.name == "RefactoredModel" for node in tree.body):
         found.append(violation(path, tree, "has no class RefactoredModel"))
     local = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    forwards, helpers, inits = [], {}, []
+    forwards, helpers, inits, building = [], {}, [], builders(tree)
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for method in node.body:
                 if isinstance(method, ast.FunctionDef):
-                    (inits if method.name == "__init__" else forwards).append(method)
+                    (inits if method.name in building else forwards).append(method)
         elif isinstance(node, ast.FunctionDef) and not node.name.startswith(("get_", "run_tests")):
             helpers[node.name] = node
     for method in forwards:  # grows: a helper that a forward calls is part of it
@@ -125,6 +128,25 @@ def scan_refactored(path):
         found += scan_init(path, method, torch_names, buffer_formulas(method))
     for helper in helpers.values():
         found += scan_init(path, helper, torch_names, set())
+    return found
+
+
+def builders(tree):
+    """Names of the functions and methods that only __init__ leads to: they may compute the original's buffers."""
+    functions = collections.defaultdict(list)
+    for node in tree.body:
+        for item in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(item, ast.FunctionDef):
+                functions[item.name].append(item)
+    mentioned = {name: {getattr(node, "id", getattr(node, "attr", "")) for item in items for node in ast.walk(item)}
+                 for name, items in functions.items()}
+    found, before = {"__init__"}, set()
+    while found != before:
+        before = set(found)
+        for name in functions.keys() - found - {"forward"}:
+            callers = {other for other in functions if other != name and name in mentioned[other]}
+            if callers and callers <= found:
+                found.add(name)
     return found
 
 
@@ -168,7 +190,7 @@ def scan_init(path, method, torch_names, buffers):
         elif isinstance(node, ast.Assign):
             for target in flat_targets(node.targets):
                 parts = dotted(target)
-                if node in buffers and base_name(target):
+                if (node in buffers or helper) and base_name(target):
                     continue  # an element of a table that is being made
                 deep = isinstance(target, ast.Subscript) or (isinstance(target, ast.Attribute) and len(parts) != 2)
                 if deep and not isinstance(node.value, (ast.Attribute, ast.Subscript)):
@@ -194,7 +216,7 @@ def scan_forward(path, method, torch_names, children, local):
     for node in ast.walk(method):
         if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.MatMult):
             found.append(violation(path, node, "multiplies matrices with @; it must happen in a child"))
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and not is_own_buffer(node):
             found.append(violation(path, node, f"forward assigns the attribute {node.attr}"))
         elif isinstance(node, (ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom)):
             found.append(violation(path, node, "forward imports or reaches for globals"))
@@ -205,6 +227,11 @@ def scan_forward(path, method, torch_names, children, local):
     return found
 
 
+def is_own_buffer(node):
+    """self.steps, which the forward may count up as the original does; what it becomes is compared."""
+    return dotted(node)[:1] == ["self"] and len(dotted(node)) == 2 and node.attr not in ("forward", "data", "__class__")
+
+
 def judge_call(node, torch_names, children, local):
     """What is wrong with a call in a forward, or ""."""
     if isinstance(node.func, ast.Name):
@@ -212,7 +239,7 @@ def judge_call(node, torch_names, children, local):
         if name in children:
             return f"forward constructs {name}; children are built in __init__"
         full = torch_names.get(name)
-        if full and full[0] == "torch" and full[-1] not in TORCH_FUNCTIONS:
+        if full and full[0] == "torch" and full[-1] not in TORCH_FUNCTIONS and not is_plain_type(full):
             return f"calls {'.'.join(full)}; it must happen in a child"
         return ""  # a loop variable that holds a child, a local helper, Python: what runs is in the trace
     if not isinstance(node.func, ast.Attribute):
@@ -221,17 +248,22 @@ def judge_call(node, torch_names, children, local):
     name = resolve(parts, torch_names)
     if name[:3] == ["torch", "ops", "aten"]:
         operator = name[3] if len(name) > 3 else ""
-        return "" if operator in ARITHMETIC | PLUMBING else f"calls {'.'.join(name)}; it must happen in a child"
+        return "" if operator in OPERATORS else f"calls {'.'.join(name)}; it must happen in a child"
     if name[:2] == ["torch", "return_types"]:
         return ""  # a container
     if name[:1] == ["torch"]:
-        plain = len(name) == 2 and name[1] in TORCH_FUNCTIONS
+        plain = (len(name) == 2 and name[1] in TORCH_FUNCTIONS) or is_plain_type(name)
         return "" if plain else f"calls {'.'.join(name)}; it must happen in a child"
     if parts[:1] == ["self"] or parts[:1] == ["math"]:
         return ""  # a child, a method of this class (scanned too), a number
-    if node.func.attr not in TENSOR_METHODS and node.func.attr not in local:
+    if node.func.attr not in TENSOR_METHODS and node.func.attr not in local and hasattr(torch.Tensor, node.func.attr):
         return f"calls .{node.func.attr}(); it must happen in a child"
     return ""
+
+
+def is_plain_type(name):
+    """torch.finfo, torch.Size, torch.device"""
+    return len(name) == 2 and isinstance(getattr(torch, name[1], None), type)
 
 
 def scan_children(children_dir):
@@ -246,7 +278,7 @@ def scan_children(children_dir):
                         found.append(violation(path, node, f"imports {root}; a component needs torch alone"))
             elif isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
                 found.append(violation(path, node, f"uses {node.id}()"))
-            elif isinstance(node, ast.Attribute) and dotted(node)[:1] == ["sys"] and node.attr not in ("exit", "path"):
+            elif isinstance(node, ast.Attribute) and dotted(node)[:1] == ["sys"] and node.attr not in SYS_NAMES:
                 found.append(violation(path, node, f"reads sys.{node.attr}"))
     return found
 
@@ -276,60 +308,78 @@ def check_parameters(refactored, original, children_dir):
 
 
 def check_executed(trace):
-    """Operators that ran outside the children though they are compute."""
-    counts = collections.Counter(
-        operator.name for operator in trace.operators if not operator.inside and operator.kind == "compute")
-    return [{"operator": name, "count": count, "message": f"{name} ran {count} times outside the children"}
-            for name, count in sorted(counts.items())]
+    """Operators that ran outside the children though they are compute; arithmetic with a comparison's result is."""
+    counts, compared = collections.Counter(), set()
+    for operator in trace.operators:
+        if operator.inside:
+            continue
+        passes_on = operator.kind != "compute" or operator.besides == "mask logic"
+        if operator.kind == "compute" and not operator.besides:
+            counts[operator.name, ""] += 1
+        elif operator.reads & compared and (operator.kind == "arithmetic" or operator.besides == "power"):
+            counts[operator.name, " with the result of a comparison"] += 1
+        if operator.besides == "comparison" or (passes_on and operator.reads & compared):
+            compared |= operator.writes
+    return [{"operator": name, "count": count, "message": f"{name}{of} ran {count} times outside the children"}
+            for (name, of), count in sorted(counts.items())]
 
 
 # ---------------------------------------------------------------------------------- gate 2: weights
 
 
+def names_of(model):
+    """(the state_dict's tensors by key, its keys in groups of one tensor each), in order of registration."""
+    tensors, groups = model.state_dict(keep_vars=True), {}
+    for key, tensor in tensors.items():
+        groups.setdefault(id(tensor), []).append(key)
+    return tensors, list(groups.values())
+
+
 def complete_map(original, refactored, given):
-    """{original key: [refactored keys]}; where none was given, by name, then by shapes that are unique."""
-    old, new = original.state_dict(keep_vars=True), refactored.state_dict(keep_vars=True)
-    if given is not None:
-        result = {key: value if isinstance(value, list) else [value] for key, value in given.items()}
-        for key, targets in result.items():
-            for name, names in ((key, old), *((target, new) for target in targets)):
-                if name not in names:
-                    raise LoadError(f"the weight map names {name!r}, which no state_dict has")
-        return result
-    result = {key: [key] for key in old if key in new and old[key].shape == new[key].shape}
-    rest_old, rest_new = [key for key in old if key not in result], [key for key in new if key not in result]
-    for key in rest_old:
-        signature = (old[key].shape, old[key].dtype)
-        fits = [name for name in rest_new if (new[name].shape, new[name].dtype) == signature]
-        rivals = [name for name in rest_old if (old[name].shape, old[name].dtype) == signature]
-        if len(fits) == 1 and len(rivals) == 1:
-            result[key] = fits
-        elif fits:
-            raise LoadError(f"{key} fits {len(fits)} weights of equal shape; say which in weight_map.json")
-    return result
+    """{original key: [refactored keys]}; what is not given goes by name, and where nothing is, then by type in order."""
+    (old, groups), (new, new_groups) = names_of(original), names_of(refactored)
+    result = {key: value if isinstance(value, list) else [value] for key, value in (given or {}).items()}
+    for key, targets in result.items():
+        for name, names in ((key, old), *((target, new) for target in targets)):
+            if name not in names:
+                raise LoadError(f"the weight map names {name!r}, which no state_dict has")
+    by_name = [key for key in old if key not in result and key in new]
+    if given is None:
+        by_name = [key for key in by_name if type_of(old[key]) == type_of(new[key])]
+        rest = [group[0] for group in groups if not set(group) & set(by_name)]
+        for target in (group[0] for group in new_groups if not set(group) & set(by_name)):
+            key = next((key for key in rest if type_of(old[key]) == type_of(new[target])), None)
+            if key is not None:
+                rest.remove(key)
+                result[key] = [target]
+    result.update((key, [key]) for key in by_name)
+    return {key: result[key] for group in groups for key in group if key in result}
+
+
+def type_of(tensor):
+    return tensor.shape, tensor.dtype
 
 
 def transfer(original, refactored, weight_map):
     """Fills the refactored model; returns the `weight_transfer` section."""
-    old, new = original.state_dict(keep_vars=True), refactored.state_dict(keep_vars=True)
-    filled = set()
-    problem = ""
+    (old, groups), (new, new_groups) = names_of(original), names_of(refactored)
+    filled, problem = set(), ""
     with torch.no_grad():
         for key, targets in weight_map.items():
             for target in targets:
-                if old[key].shape != new[target].shape or old[key].dtype != new[target].dtype:
+                if type_of(old[key]) != type_of(new[target]):
                     problem = problem or (f"{key} {list(old[key].shape)} {old[key].dtype} does not fit "
                                           f"{target} {list(new[target].shape)} {new[target].dtype}")
                     continue
                 new[target].copy_(old[key])
                 filled.add(id(new[target]))
-    unfilled = [key for key, tensor in new.items() if id(tensor) not in filled]
+    unfilled = [group[0] for group in new_groups if id(new[group[0]]) not in filled]
     if unfilled and not problem:
         problem = f"no weight of the original is mapped to {unfilled[0]}"
     result = {
         "status": "FAIL" if problem else "OK",
         "mapped_count": len(weight_map),
-        "unmapped_original": [key for key in old if key not in weight_map],
+        "unmapped_original": [group[0] for group in groups if not set(group) & weight_map.keys()],
         "unmapped_refactored": unfilled,
         "weight_map": {key: targets[0] if len(targets) == 1 else targets for key, targets in weight_map.items()},
     }
@@ -383,15 +433,16 @@ def compare_trees(original, refactored, tolerances, inf_allowed):
     if [path for path, _ in old] != [path for path, _ in new]:
         return [{"output_idx": 0, "shape": None, "dtype": None, "max_diff": None, "mean_diff": None, "matches": False,
                  "bit_exact": False, "message": f"structure differs: {[p for p, _ in old]} and {[p for p, _ in new]}"}]
-    details, tolerances = [], iter(tolerances)
-    for index, ((path, first), (_, second)) in enumerate(zip(old, new)):
+    details, tolerances, index = [], iter(tolerances), 0
+    for (path, first), (_, second) in zip(old, new):
         if isinstance(first, torch.Tensor):
             detail = compare_tensors(first, second, *next(tolerances), inf_allowed)
-        else:
-            same = type(first) is type(second) and first == second
-            detail = {"shape": None, "dtype": type(first).__name__, "max_diff": 0.0 if same else None,
-                      "mean_diff": 0.0 if same else None, "matches": same, "bit_exact": same}
-        details.append({"output_idx": index, "path": path, **detail})
+            details.append({"output_idx": index, "path": path, **detail})
+            index += 1
+        elif type(first) is not type(second) or first != second:
+            details.append({"output_idx": index, "path": path, "shape": None, "dtype": type(first).__name__,
+                            "max_diff": None, "mean_diff": None, "matches": False, "bit_exact": False,
+                            "message": f"the original returns {first!r}, the refactored {second!r}"[:200]})
     return details
 
 
@@ -440,13 +491,13 @@ def compare_numbers(original, refactored, module, device, inf_allowed):
             trials.append(run_trial(original, refactored, module, len(trials), seed, workload, device, tolerances,
                                     inf_allowed))
     differences = [trial["max_diff"] for trial in trials]
-    floats = [leaf.dtype for _, leaf in leaves((args, kwargs))
-              if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()]
+    dtypes = [leaf.dtype for _, leaf in leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+    inexact = [dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex]
     return {
         "status": "PASS" if all(trial["pass"] for trial in trials) else "FAIL",
         "rtol": loosest[0],
         "atol": loosest[1],
-        "input_dtype": str(floats[0] if floats else torch.float32),
+        "input_dtype": str((inexact + dtypes + ["none"])[0]),
         "num_trials": len(trials),
         "max_diff_across_trials": None if None in differences else max(differences),
         "bit_exact": all(detail["bit_exact"] for trial in trials for detail in trial["output_details"]),
@@ -463,8 +514,8 @@ def verify_step(original_path, refactored_path, weight_map_path=None, device="cp
     original_path, refactored_path = Path(original_path).resolve(), Path(refactored_path).resolve()
     result = {
         "timestamp": datetime.datetime.now(datetime.timezone.utc).isoformat(),
-        "original_file": original_path.name,
-        "refactored_file": refactored_path.name,
+        "original_file": path_in_bundle(original_path),
+        "refactored_file": path_in_bundle(refactored_path),
         "status": "ERROR",
         "anticheat": {"status": "NOT_RUN", "violations": [], "source_violations": [], "parameter_violations": [],
                       "executed_violations": []},
