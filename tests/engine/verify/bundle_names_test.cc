@@ -82,16 +82,24 @@ TEST(BundleNames, ASettingThatIsAnother) {
   EXPECT_THAT(Wrong("max_pool2d_s3_fp32", strided), ElementsAre("says s3; its stride is 2"));
 }
 
-TEST(BundleNames, AFusionNamedAfterOtherOperators) {
-  const auto other = [](const std::string& stem) {
-    const Program program = LinearProgram(64, 784, 512);
-    return OtherOperators(ReadName(stem), ExecutedComponent(program));
-  };
-  EXPECT_EQ(other("linear_512x512"), "");
-  EXPECT_EQ(other("classifier_head"), "");
-  EXPECT_EQ(other("linear_projector"), "");  // a class may be called anything
-  EXPECT_THAT(other("conv2d_512x512"), HasSubstr("says conv2d; it executes"));
-  EXPECT_THAT(other("linear_max_pool2d"), HasSubstr("says max_pool2d"));
+TEST(BundleNames, AFileThatSpellsAFunctionOtherwiseMayHaveTheNameOfTheFunction) {
+  const Program program = LinearProgram(64, 784, 512);
+  const ExecutedComponent executed(program);
+  const StatedName name = ReadName("conv2d_784x512_fp32");
+  EXPECT_THAT(Contradictions(name, executed), IsEmpty());  // nobody knows what it stands for
+  EXPECT_THAT(Contradictions(name, executed, {"conv2d", "relu"}), IsEmpty());
+  EXPECT_THAT(Contradictions(name, executed, {"linear", "relu"}), ElementsAre(HasSubstr("says conv2d")));
+}
+
+TEST(BundleNames, TheNumberOfANorm) {
+  const Program norm = ProgramOf({4, 8, 256}, [](Builder& b, ValueId x) {
+    return b.Op(
+        "aten::rms_norm",
+        {T("input", x), program::Is("normalized_shape", {256}), T("weight", b.Parameter("weight", {256}))},
+        {4, 8, 256});
+  });
+  EXPECT_THAT(Wrong("rms_norm_256_fp32", norm), IsEmpty());
+  EXPECT_THAT(Wrong("rms_norm_257_fp32", norm), ElementsAre(HasSubstr("says 257")));
 }
 
 TEST(BundleNames, AContradictionIsAViolationInTheWorkOfOthers) {

@@ -43,6 +43,12 @@ class StatedFile {
 bool IsSamePlace(const BundleIndex& index);
 bool IsSamePlace(const nlohmann::ordered_json& stated, const nlohmann::ordered_json& recomputed);
 
+// What a file states as a step's or the composition's verdict (the schema of verification_result.json)
+// against the recomputed one. `prefix` is where in the file it stands: "composition.".
+void CompareVerdict(const JsonFile& in, const nlohmann::ordered_json& stated,
+                    const nlohmann::ordered_json& own, const std::string& prefix, bool is_own,
+                    Report* report);
+
 // coverage_report.json or coverage_summary.json against the recomputed one.
 void CompareCoverage(const JsonFile& stated, const nlohmann::ordered_json& own, bool is_own, Report* report);
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,8 @@ struct BundleFacts {
   std::map<std::string, ComponentFacts> components;  // by bundle-relative path
   std::map<std::string, ClaimFacts> steps;           // by name of the step folder
   ClaimFacts composition;
+  // Of a step alone: what its original executed, without overloads. Empty where it is not known.
+  std::set<std::string> original_operators;
   // Model of source/, recorded; without invocations where it was not. It need not be the component file.
   program::Program source;
 };

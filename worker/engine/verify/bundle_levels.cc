@@ -72,7 +72,9 @@ class Levels {
   void Node(const ComponentFile& component) {
     const TreeNode* node = index_.NodeOf(component);
     if (node == nullptr) return;
-    if (LevelNamed(node->level) != component.level) {
+    const bool right = index_.is_own() ? node->level == LevelName(component.level)
+                                       : LevelNamed(node->level) == component.level;
+    if (!right) {
       Add(component.path, 0,
           absl::StrCat("decomposition_tree.json says that ", node->id, " is a ", node->level.substr(0, 40),
                        "; its file lies in ", plan::LevelFolder(component.level)),

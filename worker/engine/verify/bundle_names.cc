@@ -47,14 +47,13 @@ class Names {
     }
     for (const ComponentFile& component : index_.files().components) {
       Importable(component);
-      if (component.level != Level::kKernel) {
-        Operators(component);
-        continue;
-      }
+      if (component.level != Level::kKernel) continue;
       Stated(component);
       if (index_.is_own()) Exact(component);
     }
-    if (index_.is_own()) Unique();
+    if (!index_.is_own()) return;
+    Unique();
+    Planned();
   }
 
  private:
@@ -70,11 +69,18 @@ class Names {
       Add(component, "cannot be imported by that name", "use letters, digits and underscores");
   }
 
-  void Operators(const ComponentFile& component) {
-    const ExecutedComponent* executed = index_.Executed(component);
-    if (executed == nullptr || &component == index_.root() || !index_.is_own()) return;
-    const std::string wrong = OtherOperators(ReadName(component.stem), *executed);
-    if (!wrong.empty()) Add(component, wrong, "name what the file executes");
+  // Fusions and layers are named after classes and operators of the submitted model: only that says how.
+  void Planned() {
+    const ExecutedComponent* model = index_.root() == nullptr ? nullptr : index_.Executed(*index_.root());
+    if (model == nullptr || !model->ok()) return;
+    const std::set<std::string> stems = model->PlannedStems();
+    for (const ComponentFile& component : index_.files().components) {
+      if (component.level == Level::kKernel || &component == index_.root() || stems.contains(component.stem))
+        continue;
+      Add(component,
+          absl::StrCat("is no ", plan::LevelName(component.level), " of that name in ", index_.root()->path),
+          "name it after its class, or its operators and what tells two apart");
+    }
   }
 
   void Stated(const ComponentFile& component) {
@@ -88,7 +94,8 @@ class Names {
           "name it OPERATION_SHAPES_DTYPE, as linear_768x3072_fp32.py");
     }
     if (executed == nullptr || index_.is_own()) return;
-    for (const std::string& contradiction : Contradictions(name, *executed))
+    for (const std::string& contradiction :
+         Contradictions(name, *executed, index_.facts().original_operators))
       Add(component, contradiction, "name what the file executes");
   }
 

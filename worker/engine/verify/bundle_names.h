@@ -1,6 +1,7 @@
 #pragma once
 // What the file name of a kernel states, against what the file executed. Pure.
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,12 +18,10 @@ struct StatedName {
 };
 StatedName ReadName(const std::string& stem);
 
-// What contradicts the recording, each as the end of a sentence: "says bf16; it executes fp32 alone".
-std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed);
-
-// The same for a fusion or layer that is named by its operators ("conv_bn_relu"); "" where it is named by
-// its class or says what ran.
-std::string OtherOperators(const StatedName& name, const ExecutedComponent& executed);
+// What contradicts the recording, each as the end of a sentence: "says bf16; it executes fp32 alone". A file
+// that spells a function otherwise may have the name of what the original executed, where that is known.
+std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed,
+                                        const std::set<std::string>& original_operators = {});
 
 // The workload is not in the name: no dtype, or no dimension although the kernel has some.
 bool IsGeneric(const StatedName& name, const ExecutedComponent* executed);

@@ -56,6 +56,12 @@ ExecutedComponent::ExecutedComponent(const Program& recorded) : recorded_(record
   }
 }
 
+std::set<std::string> ExecutedComponent::PlannedStems() const {
+  std::set<std::string> stems;
+  for (const plan::Component& component : plan_.components) stems.insert(component.stem);
+  return stems;
+}
+
 plan::Node ExecutedComponent::WholeAs(plan::Level level) const {
   plan::Node node = plan_.nodes[0];
   node.level = level;

@@ -3,6 +3,7 @@
 // are, its name and its identity. Pure.
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ class ExecutedComponent {
   plan::Level level() const { return plan_.nodes[0].level; }
   // The whole file as one node of that level: inputs, outputs, what it holds, all calls.
   plan::Node WholeAs(plan::Level level) const;
+
+  // The stems that plan/ gives to what it takes this file apart into, the file itself included.
+  std::set<std::string> PlannedStems() const;
 
   // Calls of no kernel that are arithmetic, ascending.
   const std::vector<program::CallId>& arithmetic() const { return arithmetic_; }

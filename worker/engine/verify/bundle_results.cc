@@ -1,4 +1,5 @@
 // Rule `results` for the files of a step: verification_result.json and coverage_report.json.
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
@@ -35,102 +36,94 @@ ordered_json LargestOf(const ordered_json& result) {
   return largest;
 }
 
-class StepResults {
+// One verdict as a file states it, and as recomputed.
+class StatedVerdict {
  public:
-  StepResults(const BundleIndex& index, const StepFolder& step, const ClaimFacts& claim, Report* report)
-      : index_(index), step_(step), claim_(claim), report_(report) {}
+  StatedVerdict(const ordered_json& stated, const ordered_json& own, std::string prefix, bool is_own,
+                StatedFile* file)
+      : stated_(stated), own_(own), prefix_(std::move(prefix)), is_own_(is_own), file_(*file) {}
 
   void Run() {
-    if (step_.verification_result.value.is_object() && claim_.verification_result.is_object()) Verification();
-    if (step_.coverage_report.value.is_object() && claim_.coverage_report.is_object()) Coverage();
-  }
-
- private:
-  void Verification() {
-    const ordered_json &stated = step_.verification_result.value, &own = claim_.verification_result;
-    StatedFile file(step_.verification_result.path, index_.is_own() && IsSamePlace(stated, own), report_);
     for (const char* name :
          {"status", "anticheat.status", "weight_transfer.status", "numerical_comparison.status"}) {
-      file.Status(name, AtPath(stated, name), AtPath(own, name));
+      file_.Status(prefix_ + name, AtPath(stated_, name), AtPath(own_, name));
     }
     for (const char* list :
          {"violations", "source_violations", "parameter_violations", "executed_violations"}) {
       const std::string name = absl::StrCat("anticheat.", list);
-      const ordered_json &a = AtPath(stated, name), &b = AtPath(own, name);
-      if (a.is_array() && b.is_array() && a.empty() != b.empty()) file.Differs(name, a, b);
+      const ordered_json &a = AtPath(stated_, name), &b = AtPath(own_, name);
+      if (a.is_array() && b.is_array() && a.empty() != b.empty()) file_.Differs(prefix_ + name, a, b);
     }
-    for (const char* name :
-         {"numerical_comparison.rtol", "numerical_comparison.atol", "numerical_comparison.input_dtype"}) {
-      file.Equal(name, AtPath(stated, name), AtPath(own, name));
+    Equal({"numerical_comparison.rtol", "numerical_comparison.atol", "numerical_comparison.input_dtype"});
+    if (is_own_) {
+      Equal({"original_file", "refactored_file", "weight_transfer.mapped_count",
+             "weight_transfer.unmapped_original", "weight_transfer.unmapped_refactored",
+             "weight_transfer.weight_map"});
     }
-    if (index_.is_own()) {
-      for (const char* name : {"original_file", "refactored_file", "weight_transfer.mapped_count",
-                               "weight_transfer.unmapped_original", "weight_transfer.unmapped_refactored",
-                               "weight_transfer.weight_map"}) {
-        file.Equal(name, AtPath(stated, name), AtPath(own, name));
-      }
-    }
-    Numbers(stated, own, &file);
+    Numbers();
   }
 
-  void Numbers(const ordered_json& stated, const ordered_json& own, StatedFile* file) {
-    const ordered_json& numbers = AtPath(own, "numerical_comparison");
+ private:
+  void Equal(std::initializer_list<const char*> names) {
+    for (const char* name : names) file_.Equal(prefix_ + name, AtPath(stated_, name), AtPath(own_, name));
+  }
+
+  void Numbers() {
+    const ordered_json& numbers = AtPath(own_, "numerical_comparison");
     if (!At(numbers, "trials").is_array()) return;
     const double atol = At(numbers, "atol").is_number() ? At(numbers, "atol").get<double>() : 0;
-    const auto theirs = Trials(stated);
-    for (const auto& [key, trial] : Trials(own)) {
+    const auto theirs = Trials(stated_);
+    for (const auto& [key, trial] : Trials(own_)) {
       const auto it = theirs.find(key);
-      const std::string name = absl::StrCat("the trial of seed ", key.first);
+      const std::string name = absl::StrCat(prefix_, "the trial of seed ", key.first);
       if (it == theirs.end()) {
-        file->Differs(absl::StrCat(name, " is missing"));
+        file_.Differs(absl::StrCat(name, " is missing"));
         continue;
       }
-      Trial(name, *it->second, *trial, atol, file);
+      Trial(name, *it->second, *trial, atol);
     }
-    file->Difference("numerical_comparison.max_diff_across_trials",
-                     AtPath(stated, "numerical_comparison.max_diff_across_trials"),
-                     LargestStated(stated, own), atol);
-    if (file->exact()) {
-      file->Equal("numerical_comparison.bit_exact", AtPath(stated, "numerical_comparison.bit_exact"),
-                  At(numbers, "bit_exact"));
-    }
-    const ordered_json &count = AtPath(stated, "numerical_comparison.num_trials"),
-                       &list = AtPath(stated, "numerical_comparison.trials");
+    file_.Difference(prefix_ + "numerical_comparison.max_diff_across_trials",
+                     AtPath(stated_, "numerical_comparison.max_diff_across_trials"), LargestStated(), atol);
+    if (file_.exact()) Equal({"numerical_comparison.bit_exact"});
+    const ordered_json &count = AtPath(stated_, "numerical_comparison.num_trials"),
+                       &list = AtPath(stated_, "numerical_comparison.trials");
     if (count.is_number_integer() && list.is_array() && count != list.size())
-      file->Differs("numerical_comparison.num_trials", count, list.size());
+      file_.Differs(prefix_ + "numerical_comparison.num_trials", count, list.size());
   }
 
   // Either judge may have drawn trials besides; the largest of the common ones is common.
-  static ordered_json LargestStated(const ordered_json& stated, const ordered_json& own) {
-    const ordered_json all = AtPath(own, "numerical_comparison.max_diff_across_trials");
-    return AtPath(stated, "numerical_comparison.max_diff_across_trials") == all ? all : LargestOf(own);
+  ordered_json LargestStated() const {
+    const ordered_json all = AtPath(own_, "numerical_comparison.max_diff_across_trials");
+    return AtPath(stated_, "numerical_comparison.max_diff_across_trials") == all ? all : LargestOf(own_);
   }
 
-  static void Trial(const std::string& name, const ordered_json& stated, const ordered_json& own, double atol,
-                    StatedFile* file) {
-    file->Difference(name + ": max_diff", At(stated, "max_diff"), At(own, "max_diff"), atol);
-    file->Equal(name + ": pass", At(stated, "pass"), At(own, "pass"));
+  void Trial(const std::string& name, const ordered_json& stated, const ordered_json& own, double atol) {
+    file_.Difference(name + ": max_diff", At(stated, "max_diff"), At(own, "max_diff"), atol);
+    file_.Equal(name + ": pass", At(stated, "pass"), At(own, "pass"));
+    if (is_own_) {
+      for (const char* field : {"trial", "weights", "inputs"})
+        file_.Equal(absl::StrCat(name, ": ", field), At(stated, field), At(own, field));
+    }
     const ordered_json &a = At(stated, "output_details"), &b = At(own, "output_details");
     if (!a.is_array() || !b.is_array()) return;
-    if (a.size() != b.size()) return file->Differs(name + ": number of outputs", a.size(), b.size());
-    for (size_t i = 0; i < a.size(); ++i) {
-      const std::string output = absl::StrCat(name, ", output ", i, ": ");
-      file->Equal(output + "shape", At(a[i], "shape"), At(b[i], "shape"));
-      file->Equal(output + "dtype", At(a[i], "dtype"), At(b[i], "dtype"));
-      file->Equal(output + "matches", At(a[i], "matches"), At(b[i], "matches"));
-      file->Difference(output + "max_diff", At(a[i], "max_diff"), At(b[i], "max_diff"), atol);
-      if (file->exact()) file->Equal(output + "mean_diff", At(a[i], "mean_diff"), At(b[i], "mean_diff"));
-    }
+    if (a.size() != b.size()) return file_.Differs(name + ": number of outputs", a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) Output(absl::StrCat(name, ", output ", i, ": "), a[i], b[i], atol);
   }
 
-  void Coverage() {
-    CompareCoverage(step_.coverage_report, claim_.coverage_report, index_.is_own(), report_);
+  void Output(const std::string& name, const ordered_json& stated, const ordered_json& own, double atol) {
+    for (const char* field : {"shape", "dtype", "matches"})
+      file_.Equal(name + field, At(stated, field), At(own, field));
+    if (is_own_) file_.Equal(name + "output_idx", At(stated, "output_idx"), At(own, "output_idx"));
+    file_.Difference(name + "max_diff", At(stated, "max_diff"), At(own, "max_diff"), atol);
+    if (!file_.exact()) return;
+    for (const char* field : {"mean_diff", "max_ulp", "bit_exact"})
+      file_.Equal(name + field, At(stated, field), At(own, field));
   }
 
-  const BundleIndex& index_;
-  const StepFolder& step_;
-  const ClaimFacts& claim_;
-  Report* report_;
+  const ordered_json &stated_, &own_;
+  const std::string prefix_;
+  const bool is_own_;
+  StatedFile& file_;
 };
 
 void CompareDetails(const ordered_json& stated, const ordered_json& own, StatedFile* file) {
@@ -156,6 +149,12 @@ void CompareDetails(const ordered_json& stated, const ordered_json& own, StatedF
 
 }  // namespace
 
+void CompareVerdict(const JsonFile& in, const ordered_json& stated, const ordered_json& own,
+                    const std::string& prefix, bool is_own, Report* report) {
+  StatedFile file(in.path, is_own && IsSamePlace(stated, own), report);
+  StatedVerdict(stated, own, prefix, is_own, &file).Run();
+}
+
 void CompareCoverage(const JsonFile& stated, const ordered_json& own, bool is_own, Report* report) {
   StatedFile file(stated.path, is_own, report);
   // Counted by another method its numbers are about other things, but full coverage is the same claim.
@@ -178,7 +177,13 @@ void CompareCoverage(const JsonFile& stated, const ordered_json& own, bool is_ow
 
 void CheckStepResults(const BundleIndex& index, Report* report) {
   for (const StepFolder& step : index.files().steps) {
-    if (const ClaimFacts* claim = index.FactsOf(step)) StepResults(index, step, *claim, report).Run();
+    const ClaimFacts* claim = index.FactsOf(step);
+    if (claim == nullptr) continue;
+    const JsonFile& result = step.verification_result;
+    if (result.value.is_object() && claim->verification_result.is_object())
+      CompareVerdict(result, result.value, claim->verification_result, "", index.is_own(), report);
+    if (step.coverage_report.value.is_object() && claim->coverage_report.is_object())
+      CompareCoverage(step.coverage_report, claim->coverage_report, index.is_own(), report);
   }
 }
 

@@ -122,11 +122,24 @@ absl::StatusOr<StepOptions> OptionsOf(const Context& context, const std::string&
   return options;
 }
 
+std::set<std::string> OperatorsOfOriginal(const ordered_json& coverage_report) {
+  std::set<std::string> operators;
+  if (!coverage_report.is_object()) return operators;
+  for (const ordered_json& detail : coverage_report["coverage"]["op_details"]) {
+    if (detail["original_count"].get<int64_t>() > 0) operators.insert(detail["op_type"].get<std::string>());
+  }
+  return operators;
+}
+
 // Those of its children that say their level, as the kernels and fusions of a bundle by others.
 absl::Status JudgeChildren(const Context& context, const std::string& folder, const StepOptions& options,
-                           Found& found) {
+                           std::set<std::string> original_operators, Found& found) {
   BundleFiles files;
-  BundleFacts facts;
+  BundleFacts facts{.components = {},
+                    .steps = {},
+                    .composition = {},
+                    .original_operators = std::move(original_operators),
+                    .source = {}};
   for (const auto& [stem, workloads] : options.child_workloads) {
     const std::string path = absl::StrCat("children/", stem, ".py");
     STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, path)));
@@ -149,8 +162,9 @@ absl::StatusOr<FolderVerdict> JudgeStep(const Context& context, const std::strin
   Found found;
   Found children;  // after the step's own, which say more about why
   STRATA_ASSIGN_OR_RETURN(const StepOptions options, OptionsOf(context, folder));
-  STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, options, children));
   STRATA_ASSIGN_OR_RETURN(StepVerdict step, VerifyStep(context, folder, options));
+  STRATA_RETURN_IF_ERROR(
+      JudgeChildren(context, folder, options, OperatorsOfOriginal(step.coverage_report), children));
   const bool step_is_clean = step.violations.empty();
   found.Add(std::move(step.violations));
   found.Add(std::move(children.violations));
