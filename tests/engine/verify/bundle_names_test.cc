@@ -87,8 +87,8 @@ TEST(BundleNames, AFileThatSpellsAFunctionOtherwiseMayHaveTheNameOfTheFunction) 
   const ExecutedComponent executed(program);
   const StatedName name = ReadName("conv2d_784x512_fp32");
   EXPECT_THAT(Contradictions(name, executed), IsEmpty());  // nobody knows what it stands for
-  EXPECT_THAT(Contradictions(name, executed, {"conv2d", "relu"}), IsEmpty());
-  EXPECT_THAT(Contradictions(name, executed, {"linear", "relu"}), ElementsAre(HasSubstr("says conv2d")));
+  EXPECT_THAT(Contradictions(name, executed, std::set<std::string>{"conv2d"}), IsEmpty());
+  EXPECT_THAT(Contradictions(name, executed, std::set<std::string>{}), ElementsAre(HasSubstr("says conv2d")));
 }
 
 TEST(BundleNames, TheNumberOfANorm) {

@@ -52,6 +52,31 @@ TEST(Reconcile, TheSameOperatorsInAnyOrderReconcile) {
   EXPECT_TRUE(Reconcile(a, b).empty());
 }
 
+TEST(Reconcile, DropoutStandsWhereItDoesInTheOriginal) {
+  const Program a =
+      Chain({{"aten::relu", {}}, {"aten::view", {}}, {"aten::dropout", {}}, {"aten::tanh", {}}});
+  EXPECT_TRUE(
+      PlaceViolations(a, Chain({{"aten::relu", {}}, {"aten::dropout", {}}, {"aten::tanh", {}}})).empty());
+  EXPECT_EQ(
+      Whats(PlaceViolations(a, Chain({{"aten::dropout", {}}, {"aten::relu", {}}, {"aten::tanh", {}}}))),
+      std::vector<std::string>{"dropout stands behind an input; in the original dropout stands behind relu"});
+}
+
+TEST(Reconcile, ANumberThatPythonReadsWhereTheOriginalReadsNone) {
+  const auto program = [](bool reads) {
+    Builder b;
+    const program::ValueId x = b.Input("x", {2, 4}), y = b.Op("aten::relu", {T("self", x)}, {2, 4});
+    if (reads) {
+      b.Op("aten::_local_scalar_dense", {T("self", y)}, {});
+      b.last_call().results.clear();
+      b.last_call().marks |= program::kDataDependent;
+    }
+    return b.Finish({y});
+  };
+  EXPECT_TRUE(ReadViolations(program(true), program(true)).empty());
+  EXPECT_EQ(ReadViolations(program(false), program(true)).size(), 1u);
+}
+
 TEST(Reconcile, DefaultsAndEqualDimensionsAreNoOtherSettings) {
   const Program a = Chain({{"aten::softmax.int", {I("dim", 1)}}});
   const Program b = Chain({{"aten::softmax.int", {I("dim", -1)}}});

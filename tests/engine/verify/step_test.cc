@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/files.h"
+#include "worker/engine/host/hiding.h"
 #include "worker/engine/verify/verify.h"
 
 namespace strata::verify {
@@ -117,7 +118,8 @@ TEST_F(VerifyTest, AFilePassesIfItPrintsPassAndEndsWithZero) {
     return VerifyFile(MakeContext(), Write("file.py", text), by_import);
   };
   EXPECT_TRUE(verdict("print('PASS')\n").pass);
-  EXPECT_FALSE(verdict("print('nearly PASS')\n").pass);
+  EXPECT_TRUE(verdict("print('[PASS] relu: all shapes')\n").pass) << "as others say it";
+  EXPECT_FALSE(verdict("print('PASSED by')\n").pass);
   EXPECT_FALSE(verdict("import sys\nprint('PASS')\nsys.exit(1)\n").pass);
   EXPECT_EQ(verdict("import sys\nprint('FAIL: shape')\nsys.exit(1)\n").message, "FAIL: shape");
   const FileVerdict raised = verdict("x = 1 / 0\n");
@@ -137,13 +139,23 @@ TEST_F(VerifyTest, AFileThatPassedIsRunAgainOnlyWhenItChanged) {
   const std::string ran = dir_.path() + "/ran";
   const std::string text = "open('" + ran + "', 'a').write('.')\nprint('PASS')\n";
   const std::string path = Write("file.py", text);
-  EXPECT_TRUE(VerifyFile(context, path, false).pass);
-  EXPECT_TRUE(VerifyFile(context, path, false).pass);
+  const auto run = [&] { return VerifyFile(context, path, /*by_import=*/false, /*may_write=*/true).pass; };
+  EXPECT_TRUE(run());
+  EXPECT_TRUE(run());
   EXPECT_EQ(*ReadFile(ran), ".");
   Write("file.py", text + "raise SystemExit(1)\n");
-  EXPECT_FALSE(VerifyFile(context, path, false).pass);
-  EXPECT_FALSE(VerifyFile(context, path, false).pass);
+  EXPECT_FALSE(run());
+  EXPECT_FALSE(run());
   EXPECT_EQ(*ReadFile(ran), "...");
+}
+
+TEST_F(VerifyTest, AFileWritesNothingBesideItself) {
+  if (!host::CanHideFiles()) GTEST_SKIP() << "this kernel has no Landlock";
+  const std::string path = Write("file.py", "open(__file__ + '.txt', 'w').write('.')\nprint('PASS')\n");
+  EXPECT_FALSE(VerifyFile(MakeContext(), path, false).pass);
+  EXPECT_FALSE(FileExists(path + ".txt"));
+  const std::string own = Write("own.py", "open('own.txt', 'w').write('.')\nprint('PASS')\n");
+  EXPECT_TRUE(VerifyFile(MakeContext(), own, false).pass) << "where it runs is its own";
 }
 
 }  // namespace

@@ -108,8 +108,8 @@ class ForkingZygote : public Zygote {
     *stage_page_ = 0;
     const std::string text = RequestJson(request);
     const auto child = Fork(limits, work_dir, [&](int trace_fd) {
-      if (!request.hidden.empty() && CanHideFiles()) {
-        const absl::Status hidden = HideFiles(request.hidden);
+      if ((!request.hidden.empty() || request.read_only) && CanHideFiles()) {
+        const absl::Status hidden = HideFiles(request.hidden, request.read_only, {request.out_dir});
         if (!hidden.ok()) return InternalMessage(hidden);
       }
       const auto result = CallText("strata_runner", "main", text, trace_fd);

@@ -105,6 +105,8 @@ struct RunRequest {
   // Absolute paths that the runner cannot open, see hiding.h; ignored where the kernel cannot hide files
   // (Environment() "isolation" says which it is).
   std::vector<std::string> hidden;
+  // It changes and makes files only below out_dir (and devices), where the kernel can see to that.
+  bool read_only = false;
 };
 
 enum class RunStatus : uint8_t {

@@ -53,8 +53,9 @@ struct BundleFacts {
   std::map<std::string, ComponentFacts> components;  // by bundle-relative path
   std::map<std::string, ClaimFacts> steps;           // by name of the step folder
   ClaimFacts composition;
-  // Of a step alone: what its original executed, without overloads. Empty where it is not known.
-  std::set<std::string> original_operators;
+  // Of a step alone: operators of its original that it does not execute under their names, but spells
+  // otherwise. nullopt where that is not known.
+  std::optional<std::set<std::string>> respelled;
   // Model of source/, recorded; without invocations where it was not. It need not be the component file.
   program::Program source;
 };

@@ -42,7 +42,7 @@ Contractions Count(const plan::PartContext& context, const plan::Wiring& wiring)
       if (wiring.reaches(k, i) && depth[k] > 0) depth[i] = std::max(depth[i], depth[k] + 1);
     }
     if (depth[i] > 1 && found.line == 0)
-      found.line = LineOf(context.program.call(context.kernel(wiring.part(i)).calls.back()));
+      found.line = LineOf(context.program, context.program.call(context.kernel(wiring.part(i)).calls.back()));
     found.chain = std::max(found.chain, depth[i]);
   }
   return found;
@@ -127,7 +127,8 @@ class Fusions {
   void Joins(const ComponentFile& component, const ExecutedComponent& executed, const plan::Wiring& wiring) {
     for (const plan::Join& join : wiring.Joins()) {
       if (!join.residual && !index_.is_own()) continue;
-      Add(rules::kFusion, component, LineOf(executed.program().call(wiring.part(join.part).call)),
+      Add(rules::kFusion, component,
+          LineOf(executed.program(), executed.program().call(wiring.part(join.part).call)),
           absl::StrCat(join.residual ? "carries a residual: " : "rejoins branches: ", join.text),
           "a fusion is a straight line: make it a layer, or leave the join to its parent");
       return;

@@ -97,7 +97,7 @@ class Kernels {
     int line = 0;
     for (const plan::Kernel& kernel : executed.kernels()) {
       if (kernel.calls.empty()) continue;
-      if (units.size() == 1) line = LineOf(executed.program().call(kernel.calls[0]));
+      if (units.size() == 1) line = LineOf(executed.program(), executed.program().call(kernel.calls[0]));
       units.push_back(kernel.operation);
     }
     for (const program::CallId id : executed.arithmetic())

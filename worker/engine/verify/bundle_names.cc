@@ -94,8 +94,7 @@ class Names {
           "name it OPERATION_SHAPES_DTYPE, as linear_768x3072_fp32.py");
     }
     if (executed == nullptr || index_.is_own()) return;
-    for (const std::string& contradiction :
-         Contradictions(name, *executed, index_.facts().original_operators))
+    for (const std::string& contradiction : Contradictions(name, *executed, index_.facts().respelled))
       Add(component, contradiction, "name what the file executes");
   }
 

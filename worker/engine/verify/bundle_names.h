@@ -1,6 +1,7 @@
 #pragma once
 // What the file name of a kernel states, against what the file executed. Pure.
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -19,9 +20,9 @@ struct StatedName {
 StatedName ReadName(const std::string& stem);
 
 // What contradicts the recording, each as the end of a sentence: "says bf16; it executes fp32 alone". A file
-// that spells a function otherwise may have the name of what the original executed, where that is known.
+// that spells a function otherwise may have the function's name; `respelled` as in BundleFacts.
 std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed,
-                                        const std::set<std::string>& original_operators = {});
+                                        const std::optional<std::set<std::string>>& respelled = {});
 
 // The workload is not in the name: no dtype, or no dimension although the kernel has some.
 bool IsGeneric(const StatedName& name, const ExecutedComponent* executed);

@@ -206,7 +206,7 @@ std::string WeightsText(const ExecutedComponent& executed) {
 
 // Whether what ran may have that name.
 bool IsOf(const std::string& family, const std::set<std::string>& ran,
-          const std::set<std::string>& original_operators) {
+          const std::optional<std::set<std::string>>& respelled) {
   const std::pair<std::string, std::string> parts = absl::StrSplit(family, absl::MaxSplits(" | ", 1));
   const auto any_in = [](const std::string& names, const std::set<std::string>& set) {
     const std::vector<std::string> words = absl::StrSplit(names, ' ', absl::SkipEmpty());
@@ -214,17 +214,17 @@ bool IsOf(const std::string& family, const std::set<std::string>& ran,
                        [&](const std::string& word) { return set.contains(word); });
   };
   if (any_in(parts.first, ran)) return true;
-  return any_in(parts.second, ran) && (original_operators.empty() || any_in(parts.first, original_operators));
+  return any_in(parts.second, ran) && (!respelled || any_in(parts.first, *respelled));
 }
 
 std::string WrongOperation(const StatedName& name, const ExecutedComponent& executed,
-                           const std::set<std::string>& original_operators) {
+                           const std::optional<std::set<std::string>>& respelled) {
   std::vector<std::string> words = absl::StrSplit(name.operation, '_', absl::SkipEmpty());
   for (; !words.empty(); words.pop_back()) {
     const std::string* family = Family(absl::StrJoin(words, ""));
     if (family == nullptr) continue;
     const std::set<std::string> ran = Ran(executed);
-    if (IsOf(*family, ran, original_operators)) return "";
+    if (IsOf(*family, ran, respelled)) return "";
     // Sums, products and roots may be any formula.
     if (ran.size() > 1 && std::none_of(ran.begin(), ran.end(), IsFamily)) return "";
     return absl::StrCat("says ", absl::StrJoin(words, "_"), "; it executes ",
@@ -305,9 +305,9 @@ StatedName ReadName(const std::string& stem) {
 }
 
 std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed,
-                                        const std::set<std::string>& original_operators) {
+                                        const std::optional<std::set<std::string>>& respelled) {
   std::vector<std::string> found;
-  if (executed.ok()) found.push_back(WrongOperation(name, executed, original_operators));
+  if (executed.ok()) found.push_back(WrongOperation(name, executed, respelled));
   found.push_back(WrongDims(name, executed));
   found.push_back(WrongSettings(name, executed));
   found.push_back(WrongDType(name, executed));

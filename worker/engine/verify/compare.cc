@@ -52,7 +52,8 @@ struct Difference {
 // What an output is held to, and what must not pass for it.
 struct Bar {
   Tolerance tolerance;
-  bool exact = false;  // only equal bits pass
+  bool exact = false;      // only equal bits pass
+  bool unchanged = false;  // it is an input that the original does not change
 };
 
 // One chunk of floating values, both as double. NaN never passes, whatever the other side has.
@@ -94,30 +95,36 @@ at::Tensor Bound(const at::Tensor& values, const Tolerance& tolerance) {
   return values.abs().mul(tolerance.rtol).add(tolerance.atol);
 }
 
+// Its elements in a row; of complex ones both parts.
+at::Tensor Numbers(const at::Tensor& tensor) {
+  const at::Tensor plain = tensor.resolve_conj().resolve_neg();
+  return (plain.is_complex() ? at::view_as_real(plain.contiguous()) : plain).reshape({-1}).to(at::kDouble);
+}
+
 // Whether something that no model computes would be close to these values: zeros, one number for all, or one
 // of the inputs.
 bool PassesForNothing(const at::Tensor& original, const Tolerance& tolerance,
                       const std::vector<at::Tensor>& inputs) {
-  const at::Tensor values = original.to(at::kDouble);
+  const at::Tensor values = Numbers(original);
   const at::Tensor bound = Bound(values, tolerance);
   if (values.abs().le(bound).all().item<bool>()) return true;
   const bool constant =
       values.numel() > 1 && values.sub(bound).max().item<double>() <= values.add(bound).min().item<double>();
   if (constant) return true;
   for (const at::Tensor& input : inputs) {
-    if (input.sizes() != original.sizes() || input.scalar_type() != original.scalar_type()) continue;
-    if (values.sub(input.to(at::kDouble)).abs().le(bound).all().item<bool>()) return true;
+    if (input.is_complex() != original.is_complex() || input.numel() != original.numel()) continue;
+    if (values.sub(Numbers(input)).abs().le(bound).all().item<bool>()) return true;
   }
   return false;
 }
 
 Bar BarFor(const at::Tensor& original, Tolerance tolerance, bool scaled,
            const std::vector<at::Tensor>& inputs) {
-  const bool real = original.is_floating_point() && original.numel() > 0;
-  const double rms = real || original.is_complex() ? RootMeanSquare(original) : 0;
+  const bool measured = (original.is_floating_point() || original.is_complex()) && original.numel() > 0;
+  const double rms = measured ? RootMeanSquare(original) : 0;
   if (!std::isfinite(rms)) return {tolerance};
   if (scaled) tolerance.atol = std::max(tolerance.atol, (tolerance.rtol >= 1e-3 ? 1e-3 : 1e-5) * rms);
-  if (!real || !PassesForNothing(original, tolerance, inputs)) return {tolerance};
+  if (!measured || !PassesForNothing(original, tolerance, inputs)) return {tolerance};
   tolerance.atol = std::min(tolerance.atol, 1e-3 * rms);
   return {tolerance, PassesForNothing(original, tolerance, inputs)};
 }
@@ -177,7 +184,7 @@ ordered_json CompareOutput(size_t index, const at::Tensor& original, const at::T
                                         ", the refactored model ", DTypeName(refactored), Shape(refactored)));
   }
   Difference difference = CompareValues(original, refactored, bar.tolerance);
-  if (bar.exact && !difference.bit_exact) difference.close = false;
+  if ((bar.exact || bar.unchanged) && !difference.bit_exact) difference.close = false;
   bit_exact &= difference.bit_exact;
   max = std::isnan(max) || std::isnan(difference.max) ? nan : std::max(max, difference.max);
   const double mean =
@@ -193,8 +200,10 @@ ordered_json CompareOutput(size_t index, const at::Tensor& original, const at::T
   } else if (inf_fails) {
     detail["reason"] = "Inf in the output of the submitted model";
   } else if (!difference.close) {
-    detail["reason"] = bar.exact ? "zeros, a constant or an input would pass for it, so only equal bits pass"
-                                 : "the numbers differ by more than the tolerance";
+    detail["reason"] = bar.unchanged ? "the original does not change it"
+                       : bar.exact
+                           ? "zeros, a constant or an input would pass for it, so only equal bits pass"
+                           : "the numbers differ by more than the tolerance";
   }
   return detail;
 }
@@ -245,6 +254,11 @@ Tolerance Loosest(const std::vector<Tolerance>& tolerances) {
   return loosest;
 }
 
+bool IsSame(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
+         CompareValues(a, b, Tolerance{0, 0}).bit_exact;
+}
+
 struct Side {
   bool pass = true, bit_exact = true;
   double max = 0;
@@ -252,9 +266,11 @@ struct Side {
 };
 
 // All tensors of the named trees of two files.
+// `inputs` are those of the forward. `are_inputs`: the files hold them as they were after it; what the
+// original left as it was is left as it was, bit by bit.
 absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string& refactored,
                                   const std::vector<std::string>& trees, const CompareRequest& request,
-                                  bool scaled_atol, const std::vector<at::Tensor>& inputs) {
+                                  bool scaled_atol, const std::vector<at::Tensor>& inputs, bool are_inputs) {
   absl::StatusOr<host::TensorFile> a = host::ReadTensorFile(original);
   if (!a.ok()) return a.status();
   absl::StatusOr<host::TensorFile> b = host::ReadTensorFile(refactored);
@@ -277,8 +293,10 @@ absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string
           absl::StrCat(original, " or ", refactored, ": a tree names a tensor that is not there"));
     }
     const Tolerance tolerance =
-        i < request.tolerances.size() ? request.tolerances[i] : Loosest(request.tolerances);
-    const Bar bar = BarFor(a->tensors[left].second, tolerance, scaled_atol, inputs);
+        i < request.tolerances.size() && !are_inputs ? request.tolerances[i] : Loosest(request.tolerances);
+    const at::Tensor& value = a->tensors[left].second;
+    Bar bar = BarFor(value, tolerance, scaled_atol, are_inputs ? std::vector<at::Tensor>{} : inputs);
+    bar.unchanged = are_inputs && left < inputs.size() && IsSame(inputs[left], value);
     side.details.push_back(CompareOutput(i, a->tensors[left].second, b->tensors[right].second, bar,
                                          request.allow_inf, side.bit_exact, side.max));
     side.pass &= side.details.back()["matches"].get<bool>();
@@ -293,8 +311,9 @@ absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const Compare
     if (!file.ok()) return file.status();
     for (auto& [name, tensor] : file->tensors) inputs_before.push_back(std::move(tensor));
   }
-  absl::StatusOr<Side> outputs = CompareFiles(files.original_outputs, files.refactored_outputs, {"output"},
-                                              request, files.scaled_atol, inputs_before);
+  absl::StatusOr<Side> outputs =
+      CompareFiles(files.original_outputs, files.refactored_outputs, {"output"}, request, files.scaled_atol,
+                   inputs_before, /*are_inputs=*/false);
   if (!outputs.ok()) return outputs.status();
   ordered_json trial = {{"trial", files.trial}, {"seed", files.seed}};
   if (files.workload != 0) trial["workload"] = files.workload;
@@ -309,7 +328,7 @@ absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const Compare
   CompareRequest inputs = request;
   inputs.allow_inf = true;
   absl::StatusOr<Side> after = CompareFiles(files.original_after, files.refactored_after, {"args", "kwargs"},
-                                            inputs, files.scaled_atol, {});
+                                            inputs, files.scaled_atol, inputs_before, /*are_inputs=*/true);
   if (!after.ok()) return after.status();
   if (after->pass && after->bit_exact) return trial;
   trial["pass"] = pass && after->pass;

@@ -43,9 +43,18 @@ absl::StatusOr<nlohmann::json> MapOfScript(const Context& context, const std::st
 void RunScript(const Context& context, const std::string& script, CompositionVerdict& verdict) {
   Context afresh = context;
   afresh.findings = nullptr;  // its run depends on the files that it imports
-  const FileVerdict file = VerifyFile(afresh, script, /*by_import=*/false);
+  const FileVerdict file = VerifyFile(afresh, script, /*by_import=*/false, /*may_write=*/true);
   verdict.script_exit_code = file.outcome.exit_code;
   if (file.pass) return;
+  const host::RunStatus status = file.outcome.status;
+  if (status != host::RunStatus::kOk && status != host::RunStatus::kRaised &&
+      status != host::RunStatus::kExited) {
+    verdict.pass = verdict.facts.pass = false;
+    if (verdict.decision == Decision::kAccepted) verdict.decision = Decision::kCannotJudge;
+    if (verdict.reason.empty()) verdict.reason = absl::StrCat(kScript, ": ", file.message);
+    if (verdict.failure.status == host::RunStatus::kOk) verdict.failure = file.outcome;
+    return;
+  }
   verdict.pass = verdict.facts.pass = false;
   verdict.facts.violations.push_back({rules::kComposition, kScript, file.outcome.line, file.message,
                                       "let python verification/composition_test.py print PASS"});

@@ -1,5 +1,6 @@
 #pragma once
-// The counting rule of docs/bundle_format.md ("Counting") and the coverage JSON built from it. Pure.
+// The counting rule (docs/plumbing.md: what is counted, what only listed) and the coverage JSON built from
+// it. Pure.
 
 #include <cstdint>
 #include <functional>

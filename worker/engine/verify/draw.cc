@@ -210,14 +210,17 @@ absl::Status DrawWeights(const std::string& built, const std::map<std::string, W
   });
 }
 
-absl::Status DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
-                        const std::string& out) {
+absl::StatusOr<bool> DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
+                                const std::string& out) {
   Dice dice(seed);
-  return Redraw(drawn, out, [&](const std::string&, const at::Tensor& tensor) {
+  bool any = false;
+  STRATA_RETURN_IF_ERROR(Redraw(drawn, out, [&](const std::string&, const at::Tensor& tensor) {
     Domain domain = DomainOf(tensor);
     if (domain == Domain::kUnit && reach == Reach::kWide && mostly_large) domain = Domain::kAny;
+    any |= domain != Domain::kKeep;
     return domain == Domain::kKeep ? at::Tensor() : DrawInput(dice, tensor, domain, reach, mostly_large);
-  });
+  }));
+  return any;
 }
 
 }  // namespace strata::verify

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "worker/engine/program/program.h"
 
 namespace strata::verify {
@@ -37,8 +38,9 @@ absl::Status DrawWeights(const std::string& built, const std::map<std::string, W
 // whole numbers, truth values, masks of 0 and 1 and masks with infinities are kept, probabilities stay
 // probabilities, what is positive stays positive. What lies in [0, 1] (torch.rand) stays there too, but for a
 // wide draw that is `mostly_large`: it takes it for any number. All else spreads over rows of its own scale:
-// `mostly_large` decides between 1 to 100 and 0 to 1. REQUIRES: reach is not kAsBuilt.
-absl::Status DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
-                        const std::string& out);
+// `mostly_large` decides between 1 to 100 and 0 to 1. Says whether anything was drawn. REQUIRES: reach is not
+// kAsBuilt.
+absl::StatusOr<bool> DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
+                                const std::string& out);
 
 }  // namespace strata::verify

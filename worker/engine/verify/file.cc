@@ -41,7 +41,7 @@ std::string WhatFailed(const host::RunOutcome& outcome) {
 
 }  // namespace
 
-FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_import) {
+FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_import, bool may_write) {
   FileVerdict verdict;
   const bool remember = context.findings != nullptr && !by_import;
   const std::string key = remember ? Findings::Key(context, file) : "";
@@ -57,6 +57,7 @@ FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_
   }
   host::RunRequest request = MakeRequest(context, file, "Model", Subfolder(*scratch, "out"));
   request.as_main = !by_import;
+  request.read_only = !may_write;
   request.call_run_tests = by_import;
   verdict.outcome = context.zygote.Run(request, context.limits);
   const host::RunOutcome& outcome = verdict.outcome;

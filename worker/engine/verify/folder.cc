@@ -122,24 +122,23 @@ absl::StatusOr<StepOptions> OptionsOf(const Context& context, const std::string&
   return options;
 }
 
-std::set<std::string> OperatorsOfOriginal(const ordered_json& coverage_report) {
+// What the original executes and the step does not, by name.
+std::optional<std::set<std::string>> Respelled(const ordered_json& coverage_report) {
+  if (!coverage_report.is_object()) return std::nullopt;
   std::set<std::string> operators;
-  if (!coverage_report.is_object()) return operators;
   for (const ordered_json& detail : coverage_report["coverage"]["op_details"]) {
-    if (detail["original_count"].get<int64_t>() > 0) operators.insert(detail["op_type"].get<std::string>());
+    if (detail["original_count"].get<int64_t>() > detail["decomposed_count"].get<int64_t>())
+      operators.insert(detail["op_type"].get<std::string>());
   }
   return operators;
 }
 
 // Those of its children that say their level, as the kernels and fusions of a bundle by others.
 absl::Status JudgeChildren(const Context& context, const std::string& folder, const StepOptions& options,
-                           std::set<std::string> original_operators, Found& found) {
+                           std::optional<std::set<std::string>> respelled, Found& found) {
   BundleFiles files;
-  BundleFacts facts{.components = {},
-                    .steps = {},
-                    .composition = {},
-                    .original_operators = std::move(original_operators),
-                    .source = {}};
+  BundleFacts facts{
+      .components = {}, .steps = {}, .composition = {}, .respelled = std::move(respelled), .source = {}};
   for (const auto& [stem, workloads] : options.child_workloads) {
     const std::string path = absl::StrCat("children/", stem, ".py");
     STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, path)));
@@ -163,8 +162,7 @@ absl::StatusOr<FolderVerdict> JudgeStep(const Context& context, const std::strin
   Found children;  // after the step's own, which say more about why
   STRATA_ASSIGN_OR_RETURN(const StepOptions options, OptionsOf(context, folder));
   STRATA_ASSIGN_OR_RETURN(StepVerdict step, VerifyStep(context, folder, options));
-  STRATA_RETURN_IF_ERROR(
-      JudgeChildren(context, folder, options, OperatorsOfOriginal(step.coverage_report), children));
+  STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, options, Respelled(step.coverage_report), children));
   const bool step_is_clean = step.violations.empty();
   found.Add(std::move(step.violations));
   found.Add(std::move(children.violations));
@@ -192,8 +190,8 @@ class Bundle {
     STRATA_ASSIGN_OR_RETURN(files_, ReadBundle(folder_));
     STRATA_RETURN_IF_ERROR(RunComponents());
     STRATA_RETURN_IF_ERROR(JudgeSteps());
-    STRATA_RETURN_IF_ERROR(JudgeComposition());
     STRATA_RETURN_IF_ERROR(RecordSource());
+    STRATA_RETURN_IF_ERROR(JudgeComposition());  // last: its script may write
     found_.Add(CheckBundle(files_, facts_, context_.prices));
     return Conclude(context_, folder_, "bundle", std::move(found_), not_judged_);
   }

@@ -65,7 +65,7 @@ std::vector<Violation> FormulaViolations(const Program& original, const Program&
     const auto first = std::find_if(refactored.calls.begin(), refactored.calls.end(), [&](const Call& call) {
       return !inside(call.scope) && formula.contains(program::OperatorName(call.op));
     });
-    return {{rules::kPlumbing, FileOf(*first), LineOf(*first),
+    return {{rules::kPlumbing, FileOf(refactored, *first), LineOf(refactored, *first),
              absl::StrCat("computes ", kernel.operation, ", which is one kernel"), "move it into a child"}};
   }
   return {};

@@ -177,7 +177,7 @@ class Zeroing {
   const size_t index_;
 };
 
-// Trials with weights and inputs of the judge tell most.
+// Redrawn weights on the model's own inputs tell most; wide inputs saturate.
 std::vector<size_t> MostTellingFirst(const RanClaim& claim) {
   std::vector<size_t> order(claim.trials.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;

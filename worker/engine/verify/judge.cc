@@ -104,6 +104,11 @@ class Judging {
     }
     Add(SourceViolations(scan, BaseName(claim_.refactored_name)));
     if (!step) return absl::OkStatus();  // kernels were scanned with the steps that have them
+    for (const auto& [stem, line] : scan.children.items()) {
+      if (FileExists(absl::StrCat(claim_.children_dir, "/", stem, ".py"))) continue;
+      Add({{rules::kLayout, BaseName(claim_.refactored_name), line.get<int>(),
+            absl::StrCat("imports children/", stem, ".py, which is not there"), "add the file"}});
+    }
     STRATA_ASSIGN_OR_RETURN(std::vector<Violation> children,
                             ScanChildren(context_.zygote, context_.limits, claim_.children_dir));
     Add(std::move(children));
@@ -355,6 +360,7 @@ class Judging {
       const Surplus surplus = Reconcile(ran_.original[i], ran_.refactored[i]);
       Add(SurplusViolations(ran_.original[i], ran_.refactored[i], surplus));
       Add(ReadViolations(ran_.original[i], ran_.refactored[i]));
+      if (surplus.empty()) Add(PlaceViolations(ran_.original[i], ran_.refactored[i]));
       if (surplus.original.empty() || surplus.refactored.empty()) continue;
       if (i == 0) {
         for (const OperatorUse& use : surplus.refactored) spelled.insert(use.name);
@@ -369,9 +375,25 @@ class Judging {
     return absl::OkStatus();
   }
 
+  static bool TakesFloats(const Program& program) {
+    return std::any_of(program.values.begin(), program.values.end(), [](const program::Value& value) {
+      return value.kind == program::ValueKind::kInput && program::IsFloating(value.type.dtype);
+    });
+  }
+
   // Another spelling has no operator that could as well not be there.
   absl::Status CheckSpelling(const Surplus& surplus) {
     if (HasRule(rules::kReplay) || HasRule(rules::kOperators)) return absl::OkStatus();
+    const bool has_wide = std::any_of(ran_.trials.begin(), ran_.trials.end(),
+                                      [](const TrialRun& run) { return run.by_judge && run.other_inputs; });
+    if (!has_wide && TakesFloats(ran_.original[0])) {
+      Add({{rules::kOperators, BaseName(claim_.refactored_name), 0,
+            "operators are spelled otherwise, and the original bears no inputs but its own, which do not "
+            "show "
+            "that it is the same function",
+            "execute the original's operators"}});
+      return absl::OkStatus();
+    }
     const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
     const bool in_children = std::any_of(
         surplus.refactored.begin(), surplus.refactored.end(),
@@ -447,7 +469,7 @@ class Judging {
       for (ordered_json& trial : compared[list]) {
         const TrialRun& run = ran_.trials[trial["trial"].get<size_t>()];
         trial["weights"] = ReachName(run.weights);
-        trial["inputs"] = ReachName(run.inputs);
+        trial["inputs"] = ReachName(run.other_inputs ? run.inputs : Reach::kAsBuilt);
         AddDifferences(trial);
       }
     }

@@ -24,8 +24,9 @@ void CollectTensors(const program::Tree& tree, std::set<program::ValueId>& out) 
   for (const program::Tree& item : tree.items) CollectTensors(item, out);
 }
 
-Violation PlumbingViolation(const program::Call& call, std::string what, std::string advice) {
-  return {rules::kPlumbing, FileOf(call), LineOf(call),
+Violation PlumbingViolation(const Program& program, const program::Call& call, std::string what,
+                            std::string advice) {
+  return {rules::kPlumbing, FileOf(program, call), LineOf(program, call),
           absl::StrCat(program::OperatorName(call.op), ": ", what), std::move(advice)};
 }
 
@@ -139,7 +140,7 @@ class Outside {
 
  private:
   void Add(const program::Call& call, const char* what, const char* advice) {
-    violations.push_back(PlumbingViolation(call, what, advice));
+    violations.push_back(PlumbingViolation(program_, call, what, advice));
   }
 
   bool ReadsComparison(const program::Call& call) const {
@@ -211,7 +212,7 @@ std::vector<Violation> NumberViolations(const Program& one, const Program& other
     const program::Call &a = one.calls[i], &b = other.calls[i];
     if (a.op != b.op || a.scope != b.scope) break;  // another branch: nothing to compare by position
     if (scopes.Inside(a.scope) || NumbersOf(one, a) == NumbersOf(other, b)) continue;
-    violations.push_back(PlumbingViolation(a, "it is given a number that Python read from a tensor",
+    violations.push_back(PlumbingViolation(one, a, "it is given a number that Python read from a tensor",
                                            "leave .item() to control flow, hand the tensor itself on"));
   }
   return violations;
@@ -233,7 +234,7 @@ std::vector<Violation> ConstantViolations(const Program& one, const Program& oth
       const program::Value &then = one.value(reads[k]), &now = other.value(reads_now[k]);
       if (then.kind != ValueKind::kConstant || now.kind != ValueKind::kConstant) continue;
       if (now.is_wrapped_number || then.data == now.data || known.contains(now.data)) continue;
-      violations.push_back({rules::kReplay, FileOf(a), LineOf(a),
+      violations.push_back({rules::kReplay, FileOf(one, a), LineOf(one, a),
                             absl::StrCat(program::OperatorName(a.op),
                                          " reads a tensor that no recorded operator made and that differs "
                                          "from trial to trial"),
@@ -265,7 +266,7 @@ std::vector<Violation> HiddenChanges(const Program& refactored, const Program& o
         const int32_t storage = written < 0 ? program::kNoId : refactored.value(written).storage;
         if (!handed.contains(storage) || !ReadLater(refactored, child.end, storage, returned)) continue;
         violations.push_back(
-            {rules::kInputs, FileOf(call), LineOf(call),
+            {rules::kInputs, FileOf(refactored, call), LineOf(refactored, call),
              absl::StrCat(program::OperatorName(call.op),
                           " changes an argument of the child in place, and the parent goes on "
                           "with it; the original does not"),

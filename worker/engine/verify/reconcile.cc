@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -62,6 +63,30 @@ const Call* FirstRead(const Program& program) {
     }
   }
   return nullptr;
+}
+
+// What a value was computed by, data movement left out: "relu", "the input".
+std::string MakerOf(const Program& program, program::ValueId id) {
+  while (id >= 0) {
+    const program::CallId producer = program.value(id).producer;
+    if (producer == program::kNoId) return "an input";
+    const Call& call = program.call(producer);
+    if (program::Classify(program, call) != OpClass::kPlumbing) return program::OperatorName(call.op);
+    const std::vector<program::ValueId> reads = program::Reads(call);
+    id = reads.empty() ? program::kNoId : reads[0];
+  }
+  return "nothing";
+}
+
+std::vector<std::pair<std::string, const Call*>> PlacesOfDropout(const Program& program) {
+  std::vector<std::pair<std::string, const Call*>> places;
+  for (const Call& call : program.calls) {
+    const std::string op = program::OperatorName(call.op);
+    const std::vector<program::ValueId> reads = program::Reads(call);
+    if (!absl::EndsWith(op, "dropout") || reads.empty()) continue;
+    places.emplace_back(absl::StrCat(op, " stands behind ", MakerOf(program, reads[0])), &call);
+  }
+  return places;
 }
 
 std::string Number(double value) { return absl::StrFormat("%.12g", value); }
@@ -227,14 +252,14 @@ Surplus Reconcile(const Program& original, const Program& refactored) {
 
 Violation Missing(const Program& original, const OperatorUse& use) {
   return {rules::kOperators, "refactored.py", 0,
-          absl::StrCat(Key(use), " of ", FileOf(original.call(use.call)), ":",
-                       LineOf(original.call(use.call)), " is executed nowhere"),
+          absl::StrCat(Key(use), " of ", FileOf(original, original.call(use.call)), ":",
+                       LineOf(original, original.call(use.call)), " is executed nowhere"),
           "every operator that the original executes belongs in a child, once"};
 }
 
 Violation Invented(const Program& refactored, const OperatorUse& use) {
   const Call& call = refactored.call(use.call);
-  return {rules::kOperators, FileOf(call), LineOf(call),
+  return {rules::kOperators, FileOf(refactored, call), LineOf(refactored, call),
           absl::StrCat(Key(use), " is executed here and not in the original"), "take it out"};
 }
 
@@ -253,7 +278,7 @@ std::vector<Violation> SurplusViolations(const Program& original, const Program&
         [&](const OperatorUse& o) { return o.name == use.name && (!o.arithmetic || as_many()); });
     if (same == surplus.original.end()) continue;
     const Call& call = refactored.call(use.call);
-    violations.push_back({rules::kOperators, FileOf(call), LineOf(call),
+    violations.push_back({rules::kOperators, FileOf(refactored, call), LineOf(refactored, call),
                           absl::StrCat(Key(use), " where the original executes ", Key(*same)),
                           "give it the settings of the original"});
   }
@@ -269,9 +294,25 @@ std::vector<Violation> SurplusViolations(const Program& original, const Program&
 std::vector<Violation> ReadViolations(const Program& original, const Program& refactored) {
   const Call* read = FirstRead(refactored);
   if (read == nullptr || FirstRead(original) != nullptr) return {};
-  return {{rules::kOperators, FileOf(*read), LineOf(*read),
+  return {{rules::kOperators, FileOf(refactored, *read), LineOf(refactored, *read),
            "Python reads a number of the data; in the original it reads none",
            "compute on tensors, as the original does"}};
+}
+
+std::vector<Violation> PlaceViolations(const Program& original, const Program& refactored) {
+  std::multiset<std::string> places;
+  for (const auto& [place, call] : PlacesOfDropout(original)) places.insert(place);
+  for (const auto& [place, call] : PlacesOfDropout(refactored)) {
+    const auto found = places.find(place);
+    if (found != places.end()) {
+      places.erase(found);
+      continue;
+    }
+    if (places.empty()) return {};  // there are more of them, which is told elsewhere
+    return {{rules::kOperators, FileOf(refactored, *call), LineOf(refactored, *call),
+             absl::StrCat(place, "; in the original ", *places.begin()), "call it where the original does"}};
+  }
+  return {};
 }
 
 std::string SpellingNote(const Surplus& surplus) {

@@ -10,7 +10,7 @@
 
 namespace strata::verify {
 
-// One execution of a counted operator (docs/bundle_format.md, "Counting"; arithmetic counts on both sides).
+// One execution of a counted operator (docs/plumbing.md; arithmetic counts on both sides).
 struct OperatorUse {
   std::string name;  // without overload and underscore
   // Arguments other than torch's defaults, dimensions from the end, numbers alike whether whole or not; which
@@ -38,6 +38,10 @@ Violation Invented(const program::Program& refactored, const OperatorUse& use);
 // A number of the data that Python reads (item, a branch), where the original reads none: what the refactored
 // model does then depends on values as the original does not (rule `operators`).
 std::vector<Violation> ReadViolations(const program::Program& original, const program::Program& refactored);
+
+// Dropout changes nothing in eval, so neither counts nor numbers say where it stands: where all operators are
+// the same, it stands behind the same ones (rule `operators`).
+std::vector<Violation> PlaceViolations(const program::Program& original, const program::Program& refactored);
 
 // "gelu is spelled erf, mul, add": for the verdict's notes.
 std::string SpellingNote(const Surplus& surplus);

@@ -47,6 +47,7 @@ host::RunRequest MakeRequest(const Context& context, const std::string& file, co
   request.device = context.device;
   request.numeric = context.numeric;
   request.out_dir = out_dir;
+  request.read_only = true;
   return request;
 }
 

@@ -20,7 +20,8 @@ absl::StatusOr<TempDir> MakeScratch(const Context& context);
 // Creates an empty folder in it and returns its path.
 std::string Subfolder(const TempDir& scratch, const std::string& name);
 
-// Device, numeric setting and names filled in; trials and what to save are the caller's.
+// Device, numeric setting and names filled in, nothing but out_dir writable; trials and what to save are the
+// caller's.
 host::RunRequest MakeRequest(const Context& context, const std::string& file, const std::string& class_name,
                              const std::string& out_dir);
 

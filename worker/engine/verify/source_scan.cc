@@ -72,6 +72,7 @@ absl::StatusOr<std::vector<SourceScan>> Scan(host::Zygote& zygote, const host::L
                      .line = parsed.value("line", 0),
                      .uses = parsed.value("uses", json::array()),
                      .workloads = std::clamp(parsed.value("workloads", 1), 1, kMaxWorkloads),
+                     .children = parsed.value("children", json::object()),
                      .maps = parsed.value("maps", json::array())});
   }
   return scans;

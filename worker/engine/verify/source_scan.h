@@ -20,8 +20,9 @@ struct SourceScan {
   bool has_main = false;     // it has an `if __name__ == …` block
   std::string syntax_error;  // "" if it parses; then `line` says where
   int line = 0;
-  nlohmann::json uses;  // [{location, line, kind, name}]
-  int workloads = 1;    // entries of a top-level list WORKLOADS: shapes that its get_inputs() draws
+  nlohmann::json uses;      // [{location, line, kind, name}]
+  int workloads = 1;        // entries of a top-level list WORKLOADS: shapes that its get_inputs() draws
+  nlohmann::json children;  // {stem: line} of the files of children/ that it imports
   nlohmann::json maps;  // [{name: name}]: dicts of names that it writes out, the likeliest weight map first
 };
 

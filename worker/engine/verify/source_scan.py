@@ -376,6 +376,21 @@ def string_maps(tree):
     return [pairs for _, pairs in sorted(found, key=lambda item: item[0])]
 
 
+def imported_children(tree):
+    """{stem: line} of the files of children/ that the text imports."""
+    found = {}
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{item.name}" for item in node.names] if node.module == "children" else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [item.name for item in node.names]
+        for name in names:
+            if name.startswith("children.") and name.split(".")[1] != "*":
+                found.setdefault(name.split(".")[1], node.lineno)
+    return found
+
+
 def workloads(tree):
     """How many shapes a component lists that runs at several (docs/bundle_format.md); 1 where it lists none."""
     for node in tree.body:
@@ -413,5 +428,6 @@ def scan(request, _):
         "has_main": any(is_main_block(node) for node in tree.body),
         "uses": uses,
         "workloads": workloads(tree),
+        "children": imported_children(tree),
         "maps": string_maps(tree),
     })

@@ -135,20 +135,20 @@ std::map<std::string, std::map<std::string, int64_t>> CountByChild(const program
 // original.py stands for the model, refactored.py for the composition, the children (× calls) for kernels.
 absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judgement,
                                    const ClaimFacts& facts, const std::string& step_dir,
-                                   const std::string& name, const StepOptions& options) {
+                                   const std::string& prefix, const StepOptions& options) {
   const std::string children_dir = step_dir + "/children";
   const program::Program& refactored = judgement.refactored;
   const ChildScopes scopes(refactored, judgement.children_dir);
   StepCoverage coverage;
   CoverageInput input{.timestamp = Timestamp(),
-                      .model_file = name + "/original.py",
+                      .model_file = prefix + "original.py",
                       .original = CountOperators(judgement.original),
                       .parent_arithmetic = ArithmeticOutside(
                           refactored, [&](program::InvocationId id) { return scopes.Inside(id); }),
                       .files = {}};
   const auto executed = CountByChild(refactored, scopes);
   for (const std::string& stem : ChildStems(children_dir)) {
-    CoveringFile file{.path = absl::StrCat(name, "/children/", stem, ".py"), .executed = {}};
+    CoveringFile file{.path = absl::StrCat(prefix, "children/", stem, ".py"), .executed = {}};
     if (const auto found = executed.find(stem); found != executed.end()) file.executed = found->second;
     file.runs = std::count_if(scopes.runs().begin(), scopes.runs().end(),
                               [&](const ChildScopes::ChildRun& run) { return run.stem == stem; });
@@ -198,12 +198,14 @@ std::string Sentence(const Violation& violation) {
 
 absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string& step_dir,
                                        const StepOptions& options) {
-  const std::string name = "steps/" + fs::path(step_dir).lexically_normal().filename().string();
+  const fs::path folder = fs::path(step_dir).lexically_normal();
+  const bool in_bundle = folder.parent_path().filename() == "steps";
+  const std::string prefix = in_bundle ? absl::StrCat("steps/", folder.filename().string(), "/") : "";
   const std::string map = step_dir + "/weight_map.json";
   absl::StatusOr<Judgement> judgement = Judge(context, {.original_file = step_dir + "/original.py",
                                                         .refactored_file = step_dir + "/refactored.py",
-                                                        .original_name = name + "/original.py",
-                                                        .refactored_name = name + "/refactored.py",
+                                                        .original_name = prefix + "original.py",
+                                                        .refactored_name = prefix + "refactored.py",
                                                         .children_dir = step_dir + "/children",
                                                         .imports = ChildStems(step_dir + "/children"),
                                                         .weight_map_path = fs::exists(map) ? map : "",
@@ -224,7 +226,8 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
     return verdict;
 
   const Prices::Scope price(context.prices, rules::kDimensions);  // the children on their own inputs
-  absl::StatusOr<StepCoverage> coverage = Cover(context, *judgement, verdict.facts, step_dir, name, options);
+  absl::StatusOr<StepCoverage> coverage =
+      Cover(context, *judgement, verdict.facts, step_dir, prefix, options);
   if (!coverage.ok()) return coverage.status();
   verdict.coverage_report = verdict.facts.coverage_report = coverage->report;
   verdict.failure = coverage->failure;

@@ -128,27 +128,35 @@ class Original {
       draft.run.inputs_path = TrialFile(built_dir_, "inputs", draft.run.seed, draft.run.workload);
       if (draft.run.inputs != Reach::kAsBuilt) draft.run.inputs_path = DrawnFile("inputs", draft);
     }
-    return context_.zygote
-        .RunTrusted(
-            [&]() -> absl::StatusOr<std::string> {
-              for (const Draft& draft : drafts_) {
-                if (!draft.done) STRATA_RETURN_IF_ERROR(DrawOne(draft, roles));
-              }
-              return std::string("drawn");
-            },
-            JudgingLimits(context_))
-        .status();
+    STRATA_ASSIGN_OR_RETURN(const std::string widened, context_.zygote.RunTrusted(
+                                                           [&]() -> absl::StatusOr<std::string> {
+                                                             std::string drawn;
+                                                             for (const Draft& draft : drafts_) {
+                                                               bool any = false;
+                                                               if (!draft.done) {
+                                                                 STRATA_ASSIGN_OR_RETURN(
+                                                                     any, DrawOne(draft, roles));
+                                                               }
+                                                               drawn += any ? 'y' : 'n';
+                                                             }
+                                                             return drawn;
+                                                           },
+                                                           JudgingLimits(context_)));
+    for (size_t i = 0; i < std::min(drafts_.size(), widened.size()); ++i) {
+      if (!drafts_[i].done) drafts_[i].run.other_inputs = widened[i] == 'y';
+    }
+    return absl::OkStatus();
   }
 
-  // In a trusted fork.
-  absl::Status DrawOne(const Draft& draft, const std::map<std::string, WeightRole>& roles) const {
+  // In a trusted fork. Whether any of its inputs are other than drawn by get_inputs().
+  absl::StatusOr<bool> DrawOne(const Draft& draft, const std::map<std::string, WeightRole>& roles) const {
     const TrialRun& run = draft.run;
     // Two trials of one seed differ in their workload only: the weights are the same.
     if (run.weights != Reach::kAsBuilt) {
       STRATA_RETURN_IF_ERROR(
           DrawWeights(built_dir_ + "/weights.bin", roles, run.seed, run.weights, run.weights_path));
     }
-    if (run.inputs == Reach::kAsBuilt) return absl::OkStatus();
+    if (run.inputs == Reach::kAsBuilt) return false;
     return DrawInputs(TrialFile(built_dir_, "inputs", run.seed, run.workload), run.seed, run.inputs,
                       draft.mostly_large, run.inputs_path);
   }

@@ -20,6 +20,7 @@ struct TrialRun {
   int workload = 0;
   bool by_judge = false;  // its seed was drawn for this verdict only
   Reach weights = Reach::kAsBuilt, inputs = Reach::kAsBuilt;
+  bool other_inputs = false;              // some of its inputs were drawn; whole numbers and masks are kept
   std::string weights_path, inputs_path;  // what both sides begin with
   std::string original_dir;               // outputs_, after_, program_ of this trial, see TrialFile
 };

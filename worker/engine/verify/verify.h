@@ -59,7 +59,7 @@ struct StepOptions {
 
 // A step folder: original.py, refactored.py, children/, and weight_map.json where there is one; judged by the
 // rules of docs/judge.md, "One step", at each of the component's workloads. `step_dir` is absolute; files in
-// the verdict's JSON are named steps/FOLDER/FILE.
+// the verdict's JSON are named steps/FOLDER/FILE where the folder lies in steps/, else FILE.
 absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string& step_dir,
                                        const StepOptions& options);
 
@@ -80,7 +80,9 @@ struct FileVerdict {
   std::string message;  // "" when it passed
   host::RunOutcome outcome;
 };
-FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_import);
+// `may_write`: it may leave files behind, beside itself too.
+FileVerdict VerifyFile(const Context& context, const std::string& file, bool by_import,
+                       bool may_write = false);
 
 struct CompositionVerdict {
   bool pass = false;
