@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "worker/engine/verify/alone.h"
 #include "worker/engine/verify/compare.h"
+#include "worker/engine/verify/dataflow_check.h"
 #include "worker/engine/verify/draws.h"
 #include "worker/engine/verify/formulas.h"
 #include "worker/engine/verify/idle.h"
@@ -275,6 +276,7 @@ class Judging {
       const ChildScopes scopes(program, ran_.children_dir);
       Add(ExecutedViolations(program, scopes));
       Add(HiddenChanges(program, ran_.original[i], scopes));
+      Add(IgnoredInputs(ran_.original[i], program));
       for (const ChildScopes::ChildRun& run : scopes.runs()) {
         judgement_.child_shapes[run.stem].insert(
             ArgumentShapes(program, program.invocations[static_cast<size_t>(run.invocation)]));
@@ -288,6 +290,8 @@ class Judging {
     Add(FormulaViolations(ran_.original[0], ran_.refactored[0], scopes));
     Add(ParameterViolations(ran_.refactored[0], ran_.original[0], scopes, own_file));
     Add(WeightViolations(ran_.original[0], ran_.refactored[0], map_));
+    Add(LostWeights(ran_.original[0], ran_.refactored[0], map_));
+    Add(WrittenState(ran_.original[0], ran_.refactored[0], ran_.weight_sources));
     judgement_.result["weight_transfer"] = WeightTransferJson(ran_.original[0], ran_.refactored[0], map_);
     if (claim_.purpose == Purpose::kStep) CheckDraws();
     return absl::OkStatus();
@@ -360,6 +364,7 @@ class Judging {
       const Surplus surplus = Reconcile(ran_.original[i], ran_.refactored[i]);
       Add(SurplusViolations(ran_.original[i], ran_.refactored[i], surplus));
       Add(ReadViolations(ran_.original[i], ran_.refactored[i]));
+      Add(NarrowingCasts(ran_.original[i], ran_.refactored[i]));
       if (surplus.empty()) Add(PlaceViolations(ran_.original[i], ran_.refactored[i]));
       if (surplus.original.empty() || surplus.refactored.empty()) continue;
       if (i == 0) {
@@ -373,6 +378,19 @@ class Judging {
       }
     }
     return absl::OkStatus();
+  }
+
+  // A term or factor beside the children may belong to a spelling; more arithmetic there than operators that
+  // it stands for is a sum or product written out. Empty where there is no more.
+  std::vector<OperatorUse> SpelledOutside(const Surplus& surplus, const ChildScopes& scopes) const {
+    std::vector<OperatorUse> outside;
+    for (const OperatorUse& use : surplus.refactored) {
+      if (use.arithmetic && !scopes.Inside(ran_.refactored[0].call(use.call).scope)) outside.push_back(use);
+    }
+    const auto spelled = std::count_if(surplus.original.begin(), surplus.original.end(),
+                                       [](const OperatorUse& use) { return !use.arithmetic; });
+    if (spelled == 0 || static_cast<int64_t>(outside.size()) <= spelled) outside.clear();
+    return outside;
   }
 
   static bool TakesFloats(const Program& program) {
@@ -399,6 +417,10 @@ class Judging {
         surplus.refactored.begin(), surplus.refactored.end(),
         [&](const OperatorUse& use) { return scopes.Inside(ran_.refactored[0].call(use.call).scope); });
     bool idle = false;
+    for (const OperatorUse& use : SpelledOutside(surplus, scopes)) {
+      idle = true;
+      Add({Invented(ran_.refactored[0], use)});
+    }
     for (const OperatorUse& use : surplus.original) {
       if (in_children || use.arithmetic) continue;
       idle = true;
@@ -473,7 +495,7 @@ class Judging {
         AddDifferences(trial);
       }
     }
-    AddAliasing();
+    Add(OutputAliases(ran_.original[0], ran_.refactored[0]));
     Tolerance loosest = request.tolerances.empty() ? Tolerance{1e-5, 1e-6} : request.tolerances[0];
     for (const Tolerance& t : request.tolerances) loosest = t.rtol > loosest.rtol ? t : loosest;
     ordered_json numbers = {{"status", compared["status"]},
@@ -506,38 +528,6 @@ class Judging {
   static std::string MaxDiff(const ordered_json& detail) {
     if (!detail.contains("max_diff") || !detail["max_diff"].is_number()) return "";
     return absl::StrCat(" (max_diff ", detail["max_diff"].get<double>(), ")");
-  }
-
-  // An output that is one of the inputs' memory on one side only.
-  void AddAliasing() {
-    const std::vector<bool> ours = AliasesInput(ran_.original[0]), theirs = AliasesInput(ran_.refactored[0]);
-    for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
-      if (ours[i] == theirs[i]) continue;
-      Add({{rules::kOutputs, BaseName(claim_.refactored_name), 0,
-            absl::StrCat("output ", i,
-                         theirs[i] ? " shares the memory of an input, in the original it does not"
-                                   : " is memory of its own, in the original it is an input's"),
-            "return what the original returns"}});
-    }
-  }
-
-  static void OutputValues(const program::Tree& tree, std::vector<program::ValueId>& out) {
-    if (tree.kind == program::Tree::Kind::kTensor) out.push_back(tree.value);
-    for (const program::Tree& item : tree.items) OutputValues(item, out);
-  }
-
-  static std::vector<bool> AliasesInput(const Program& program) {
-    std::set<int32_t> inputs;
-    for (const program::Value& value : program.values) {
-      if (value.kind == program::ValueKind::kInput) inputs.insert(value.storage);
-    }
-    std::vector<program::ValueId> outputs;
-    OutputValues(program.invocations.at(0).output, outputs);
-    std::vector<bool> aliases;
-    for (const program::ValueId id : outputs) {
-      aliases.push_back(id >= 0 && inputs.contains(program.value(id).storage));
-    }
-    return aliases;
   }
 
   // ---- the verdict

@@ -44,25 +44,27 @@ int64_t RankOfFirst(const Program& program, const Call& call) {
   return 0;
 }
 
-// The first call by which Python reads something that the inputs lead to; null where there is none.
-const Call* FirstRead(const Program& program) {
+// The calls by which Python reads something that the inputs lead to, one for each value.
+std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program) {
   std::vector<bool> is_data(program.values.size(), false);
   for (const program::Value& value : program.values) {
     is_data[static_cast<size_t>(value.id)] = value.kind == program::ValueKind::kInput;
   }
+  std::map<program::ValueId, const Call*> found;
   for (const Call& call : program.calls) {
     const std::vector<program::ValueId> reads = program::Reads(call);
-    if (std::none_of(reads.begin(), reads.end(),
-                     [&](program::ValueId id) { return id >= 0 && is_data[static_cast<size_t>(id)]; }))
-      continue;
-    if ((call.marks & program::kDataDependent) != 0 && call.results.empty()) return &call;
+    const auto data = std::find_if(reads.begin(), reads.end(), [&](program::ValueId id) {
+      return id >= 0 && is_data[static_cast<size_t>(id)];
+    });
+    if (data == reads.end()) continue;
+    if ((call.marks & program::kDataDependent) != 0 && call.results.empty()) found.emplace(*data, &call);
     for (const std::vector<program::ValueId>& made : {call.results, call.mutated_to}) {
       for (const program::ValueId id : made) {
         if (id >= 0) is_data[static_cast<size_t>(id)] = true;
       }
     }
   }
-  return nullptr;
+  return found;
 }
 
 // What a value was computed by, data movement left out: "relu", "the input".
@@ -158,16 +160,28 @@ bool IsStrideOfKernel(const Call& call, const NamedArgument& stride) {
   });
 }
 
-// Of a product of matrices: what it costs. The same factors in another order are another operator.
-std::string Contraction(const Program& program, const Call& call) {
+int64_t Elements(const program::Value& value) {
+  int64_t elements = 1;
+  for (const int64_t size : value.type.sizes) elements *= size;
+  return elements;
+}
+
+// On how much it runs: a row of many is another operator. Of a product of matrices what it costs: the same
+// factors in another order are another operator.
+std::string Work(const Program& program, const Call& call) {
   static const std::set<std::string> kNames = {"linear", "matmul",  "mm", "bmm",
                                                "addmm",  "baddbmm", "mv", "dot"};
   const std::vector<program::ValueId> reads = program::Reads(call);
-  if (!kNames.contains(program::OperatorName(call.op)) || reads.empty() || call.results.empty()) return "";
+  if (reads.empty() || call.results.empty() || call.results[0] < 0) return "";
+  if (!kNames.contains(program::OperatorName(call.op))) {
+    if (program::Classify(program, call) != OpClass::kCompute) return "";
+    int64_t most = Elements(program.value(call.results[0]));
+    for (const program::ValueId id : reads) most = std::max(most, Elements(program.value(id)));
+    return absl::StrCat(" [", most, "]");
+  }
   const std::vector<int64_t>& sizes = program.value(reads[0]).type.sizes;
-  int64_t elements = 1;
-  for (const int64_t size : program.value(call.results[0]).type.sizes) elements *= size;
-  return absl::StrCat(" [", elements, " x ", sizes.empty() ? 1 : sizes.back(), "]");
+  return absl::StrCat(" [", Elements(program.value(call.results[0])), " x ", sizes.empty() ? 1 : sizes.back(),
+                      "]");
 }
 
 std::string Settings(const Program& program, const Call& call) {
@@ -189,7 +203,7 @@ std::string Settings(const Program& program, const Call& call) {
     if (id >= 0) results.emplace_back(program::ShortName(program.value(id).type.dtype));
   }
   return absl::StrCat(absl::StrJoin(parts, ", "), " : ", absl::StrJoin(dtypes, " "), " -> ",
-                      absl::StrJoin(results, " "), Contraction(program, call));
+                      absl::StrJoin(results, " "), Work(program, call));
 }
 
 // Other names of one operator.
@@ -292,11 +306,13 @@ std::vector<Violation> SurplusViolations(const Program& original, const Program&
 }
 
 std::vector<Violation> ReadViolations(const Program& original, const Program& refactored) {
-  const Call* read = FirstRead(refactored);
-  if (read == nullptr || FirstRead(original) != nullptr) return {};
-  return {{rules::kOperators, FileOf(refactored, *read), LineOf(refactored, *read),
-           "Python reads a number of the data; in the original it reads none",
-           "compute on tensors, as the original does"}};
+  const auto ours = ReadsOfPython(original), theirs = ReadsOfPython(refactored);
+  if (theirs.size() <= ours.size()) return {};
+  const Call& first = *theirs.begin()->second;
+  return {
+      {rules::kOperators, FileOf(refactored, first), LineOf(refactored, first),
+       absl::StrCat("Python reads ", theirs.size(), " numbers of the data, in the original ", ours.size()),
+       "compute on tensors, as the original does"}};
 }
 
 std::vector<Violation> PlaceViolations(const Program& original, const Program& refactored) {

@@ -35,8 +35,8 @@ std::vector<Violation> SurplusViolations(const program::Program& original, const
 Violation Missing(const program::Program& original, const OperatorUse& use);
 Violation Invented(const program::Program& refactored, const OperatorUse& use);
 
-// A number of the data that Python reads (item, a branch), where the original reads none: what the refactored
-// model does then depends on values as the original does not (rule `operators`).
+// More numbers of the data that Python reads (item, a branch) than in the original: what the refactored model
+// does then depends on values as the original does not (rule `operators`).
 std::vector<Violation> ReadViolations(const program::Program& original, const program::Program& refactored);
 
 // Dropout changes nothing in eval, so neither counts nor numbers say where it stands: where all operators are
