@@ -103,7 +103,11 @@ class Judging {
             "compose the model from the kernels' classes there, and compare it with the original"}});
       return absl::OkStatus();
     }
-    Add(SourceViolations(scan, BaseName(claim_.refactored_name)));
+    STRATA_ASSIGN_OR_RETURN(const std::string original, ReadFile(claim_.original_file));
+    STRATA_ASSIGN_OR_RETURN(const SourceScan originals, ScanSource(context_.zygote, context_.limits, original,
+                                                                   "Model", TextRole::kChild));
+    const bool may_keep = !originals.keeps.empty();
+    Add(SourceViolations(scan, BaseName(claim_.refactored_name), may_keep));
     if (!step) return absl::OkStatus();  // kernels were scanned with the steps that have them
     for (const auto& [stem, line] : scan.children.items()) {
       if (FileExists(absl::StrCat(claim_.children_dir, "/", stem, ".py"))) continue;
@@ -111,7 +115,7 @@ class Judging {
             absl::StrCat("imports children/", stem, ".py, which is not there"), "add the file"}});
     }
     STRATA_ASSIGN_OR_RETURN(std::vector<Violation> children,
-                            ScanChildren(context_.zygote, context_.limits, claim_.children_dir));
+                            ScanChildren(context_.zygote, context_.limits, claim_.children_dir, may_keep));
     Add(std::move(children));
     return absl::OkStatus();
   }

@@ -72,6 +72,7 @@ absl::StatusOr<std::vector<SourceScan>> Scan(host::Zygote& zygote, const host::L
                      .line = parsed.value("line", 0),
                      .uses = parsed.value("uses", json::array()),
                      .workloads = std::clamp(parsed.value("workloads", 1), 1, kMaxWorkloads),
+                     .keeps = parsed.value("keeps", json::array()),
                      .children = parsed.value("children", json::object()),
                      .maps = parsed.value("maps", json::array())});
   }
@@ -139,7 +140,7 @@ absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& 
   return scans[0];
 }
 
-std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file) {
+std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file, bool may_keep) {
   std::vector<Violation> violations;
   for (const json& use : scan.uses) {
     const std::string name = use.value("name", ""), location = use.value("location", "");
@@ -147,6 +148,14 @@ std::vector<Violation> SourceViolations(const SourceScan& scan, const std::strin
     if (why.what == nullptr) continue;
     violations.push_back(
         {rules::kSource, file, use.value("line", 0), absl::StrCat(name, ": ", why.what), why.advice});
+  }
+  for (const json& kept : scan.keeps) {
+    if (may_keep) break;
+    violations.push_back(
+        {rules::kSource, file, kept.value("line", 0),
+         absl::StrCat("self.", kept.value("name", ""),
+                      ": it is set in the forward; the original keeps nothing from call to call"),
+         "hand tensors on as arguments"});
   }
   return violations;
 }
@@ -165,7 +174,7 @@ absl::StatusOr<std::vector<int>> CountWorkloads(host::Zygote& zygote, const host
 }
 
 absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,
-                                                    const std::string& folder) {
+                                                    const std::string& folder, bool may_keep) {
   std::vector<Violation> violations;
   const absl::StatusOr<std::vector<std::string>> files = ListFiles(folder);
   if (!files.ok()) return violations;  // without children there is nothing to read
@@ -179,7 +188,7 @@ absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const 
   }
   STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans, Scan(zygote, limits, texts));
   for (size_t i = 0; i < scans.size(); ++i) {
-    const std::vector<Violation> found = SourceViolations(scans[i], names[i]);
+    const std::vector<Violation> found = SourceViolations(scans[i], names[i], may_keep);
     violations.insert(violations.end(), found.begin(), found.end());
   }
   return violations;

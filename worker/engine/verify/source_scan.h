@@ -22,6 +22,7 @@ struct SourceScan {
   int line = 0;
   nlohmann::json uses;      // [{location, line, kind, name}]
   int workloads = 1;        // entries of a top-level list WORKLOADS: shapes that its get_inputs() draws
+  nlohmann::json keeps;     // [{location, line, name}]: attributes of self that a forward sets
   nlohmann::json children;  // {stem: line} of the files of children/ that it imports
   nlohmann::json maps;  // [{name: name}]: dicts of names that it writes out, the likeliest weight map first
 };
@@ -33,8 +34,8 @@ absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& 
 
 // The uses that are not allowed: compute and modules in a parent, by the plumbing table, and whatever reaches
 // beyond a model anywhere. `file` is how the verdict names it. A text that does not parse, or has no such
-// class, has none: it cannot be loaded.
-std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file);
+// class, has none: it cannot be loaded. `may_keep`: the original sets attributes in its forward too.
+std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file, bool may_keep);
 
 // SourceScan::workloads of each file, at most kMaxWorkloads.
 inline constexpr int kMaxWorkloads = 64;
@@ -43,6 +44,6 @@ absl::StatusOr<std::vector<int>> CountWorkloads(host::Zygote& zygote, const host
 
 // SourceViolations for every file of a folder of children, named children/FILE.
 absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,
-                                                    const std::string& folder);
+                                                    const std::string& folder, bool may_keep);
 
 }  // namespace strata::verify

@@ -8,7 +8,9 @@ parent and in a child alike.
 import ast
 import importlib.util
 import json
+import operator
 import sys
+import types
 
 import torch
 
@@ -21,17 +23,19 @@ QUERIES = {
     "requires_grad_", "apply", "values", "index", "copy", "get",
 }
 IMPORTS = {
-    "torch", "__future__", "abc", "collections", "contextlib", "dataclasses", "enum", "functools", "itertools", "math",
-    "numbers", "operator", "sys", "traceback", "typing", "warnings",
+    "torch", "__future__", "abc", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "itertools",
+    "math", "numbers", "operator", "sys", "traceback", "typing", "warnings",
 }
 # A parent finds its children beside itself.
 PARENT_IMPORTS = {"children", "argparse", "os", "pathlib"}
 # What of these two a file may touch.
 SYS_NAMES = {"sys.exit", "sys.path", "sys.stderr", "sys.stdout", "sys.argv", "sys.float_info", "sys.maxsize"}
 OS_NAMES = {"os.path"}
+TRACEBACK_NAMES = {"traceback.print_exc", "traceback.format_exc"}
+# They find an attribute by a name that no text shows.
+GETTERS = (operator.attrgetter, operator.methodcaller)
 TEST_FUNCTIONS = {"get_inputs", "get_input_kwargs", "get_init_inputs", "get_expected_output_shape", "run_tests", "main"}
 
-TESTS = {f"{name}()" for name in TEST_FUNCTIONS}
 SEEDS = {"manual_seed", "cuda.manual_seed", "cuda.manual_seed_all", "random.manual_seed", "Generator"}
 
 BUILTINS = {
@@ -49,6 +53,22 @@ TORCH_PREFIXES = (
     "set_default_tensor_type", "use_deterministic_algorithms", "set_printoptions", "storage", "UntypedStorage",
     "TypedStorage", "nn.parallel", "fork", "wait", "_tensor", "_utils",
 )
+# Of these a child may use what the original uses; torch.nn.utils and torch.utils are closed to it otherwise.
+CHILD_UTILS = (
+    "nn.utils.rnn", "nn.utils.parametrizations", "nn.utils.weight_norm", "nn.utils.spectral_norm",
+    "nn.utils.parametrize", "utils.checkpoint.checkpoint", "utils.checkpoint.checkpoint_sequential",
+)
+# How the process is set up: a model that asks may work for its judge only.
+SETTINGS = {
+    "is_grad_enabled", "is_inference_mode_enabled", "is_inference", "get_num_threads", "get_num_interop_threads",
+    "default_generator", "cuda.default_generators", "are_deterministic_algorithms_enabled", "is_autocast_enabled",
+    "is_autocast_cpu_enabled", "is_anomaly_enabled",
+}
+# The same of a tensor.
+TENSOR_SETTINGS = {"requires_grad", "grad_fn", "grad", "is_leaf", "is_inference", "_version", "_base"}
+HOOKS = {"_backward_hooks", "_post_accumulate_grad_hooks"} | {
+    name for owner in (torch.nn.Module(), torch.nn.modules.module) for name in vars(owner)
+    if name.startswith("_") and "hooks" in name}
 METHODS = {
     "numpy", "__array__", "data_ptr", "storage", "untyped_storage", "share_memory_", "apply_", "map_", "map2_", "set_",
     "register_hook", "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
@@ -85,8 +105,28 @@ def root(node):
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def place_root(node):
+    """As root(), of what is no result of a call."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def walk(full):
+    """(module, name in it, its object) at each step of a dotted name, as far as modules lead that are loaded already.
+    Imports, calls and asks nothing."""
+    module, steps = sys.modules.get(full.split(".")[0]), []
+    for name in full.split(".")[1:]:
+        if not isinstance(module, types.ModuleType):
+            break
+        value = vars(module).get(name)
+        steps.append((module, name, value))
+        module = value
+    return steps
+
+
 def aliases(tree):
-    """Local name -> what it was imported as: F -> torch.nn.functional."""
+    """Local name -> what it was imported as: F -> torch.nn.functional. A module under another name is one too."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -95,7 +135,18 @@ def aliases(tree):
         elif isinstance(node, ast.ImportFrom):
             for item in node.names:
                 names[item.asname or item.name] = f"{node.module or ''}.{item.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            head, dot, rest = dotted(node.value).partition(".")
+            if head in names and is_module(names[head] + dot + rest):
+                names.setdefault(node.targets[0].id, names[head] + dot + rest)
     return names
+
+
+def is_module(full):
+    steps = walk(full)
+    value = steps[-1][2] if steps else sys.modules.get(full)
+    return len(steps) == full.count(".") and isinstance(value, types.ModuleType)
 
 
 def assigned(node):
@@ -118,11 +169,44 @@ def is_main_block(node):
     return isinstance(node, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test))
 
 
+def runs_as_main(node):
+    """if __name__ == "__main__", and nothing else."""
+    if not (isinstance(node, ast.If) and isinstance(node.test, ast.Compare) and len(node.test.ops) == 1):
+        return False
+    sides = [node.test.left, node.test.comparators[0]]
+    return isinstance(node.test.ops[0], ast.Eq) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in sides) \
+        and any(isinstance(n, ast.Constant) and n.value == "__main__" for n in sides)
+
+
+def of_classes(tree):
+    """The names of the functions that the file's classes lead to."""
+    functions = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    found, todo = set(), [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    while todo:
+        names = {n.id for n in ast.walk(todo.pop()) if isinstance(n, ast.Name)} & set(functions)
+        todo += [functions[name] for name in names - found]
+        found |= names
+    return found
+
+
+def changed(node, name, is_call):
+    """Whether a statement or call changes what `name` holds; `is_call` where a call made it, a tensor perhaps."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+        return True
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and place_root(node.func.value) == name:
+        method = node.func.attr
+        return method in CHANGES or (is_call and method.endswith("_") and not method.endswith("__"))
+    return any(isinstance(t, (ast.Attribute, ast.Subscript)) and place_root(t) == name for t in assigned(node))
+
+
 class Reach(ast.NodeVisitor):
     """What reaches beyond a model, anywhere in a file."""
 
-    def __init__(self, tree, imports):
+    def __init__(self, tree, imports, is_child):
         self.names, self.imports, self.found, self.where = aliases(tree), imports, [], ["file"]
+        self.is_child, self.building, self.of_classes = is_child, builders(tree), of_classes(tree)
+        self.scopes = []  # the classes and functions that a node stands in
+        self.in_main = False
         self.top = {node.id for statement in tree.body for node in map_names(statement)}
         self.locals = [set()]
 
@@ -134,67 +218,222 @@ class Reach(ast.NodeVisitor):
         head, _, rest = name.partition(".")
         return f"{self.names[head]}.{rest}".rstrip(".") if head in self.names else name
 
+    def in_test(self):
+        """In what only runs where the file is tried: the main block, get_inputs() and its like."""
+        if self.in_main or not self.scopes:
+            return self.in_main
+        outer = self.scopes[0]
+        return not isinstance(outer, ast.ClassDef) and outer.name in TEST_FUNCTIONS - self.of_classes
+
+    def in_model(self):
+        """In a class or in what it leads to, or run when the file is imported."""
+        if self.in_test() or not self.scopes:
+            return not self.in_main
+        return isinstance(self.scopes[0], ast.ClassDef) or self.scopes[0].name in self.of_classes
+
+    def in_class(self):
+        return any(isinstance(scope, ast.ClassDef) for scope in self.scopes)
+
+    def in_init(self):
+        """In __init__ or in what only it leads to."""
+        functions = [scope for scope in self.scopes if not isinstance(scope, ast.ClassDef)]
+        return self.in_class() and bool(functions) and functions[-1].name in self.building
+
+    def visit_If(self, node):
+        if self.scopes or not runs_as_main(node):
+            return self.generic_visit(node)
+        self.in_main = True
+        for statement in [node.test, *node.body]:
+            self.visit(statement)
+        self.in_main = False
+        for statement in node.orelse:
+            self.visit(statement)
+        return None
+
+    def visit_ClassDef(self, node):
+        self.scopes.append(node)
+        self.generic_visit(node)
+        self.scopes.pop()
+
     def visit_Import(self, node):
         self.check_modules(node, [item.name for item in node.names])
 
     def visit_ImportFrom(self, node):
         module = node.module or ("children" if node.level else "")
-        self.check_modules(node, [module])
-        for item in node.names:
-            if item.name == "*" and module.split(".")[0] != "children":
-                self.add(node, "import", f"{module}.*")
-            self.check_name(node, f"{module}.{item.name}")
+        names = [f"{module}.{item.name}" for item in node.names]
+        if not all(self.is_child_util(name) or self.leads_to_util(name) for name in names):
+            self.check_modules(node, [module])
+        for name in names:
+            if name.endswith(".*") and module.split(".")[0] not in ("children", "typing"):
+                self.add(node, "import", name)
+            if not self.leads_to_util(name):
+                self.check_path(node, name)
 
     def check_modules(self, node, modules):
         for module in modules:
             if module.split(".")[0] not in self.imports:
                 self.add(node, "import", module)
-            self.check_name(node, module)
+            if not self.leads_to_util(module):
+                self.check_path(node, module)
+
+    def is_child_util(self, full):
+        rest = full.removeprefix("torch.")
+        return self.is_child and rest != full and "._" not in rest \
+            and any((rest + ".").startswith(name + ".") for name in CHILD_UTILS)
+
+    def leads_to_util(self, full):
+        """torch.utils on the way to torch.utils.checkpoint: it may be imported."""
+        return self.is_child and any(f"torch.{name}".startswith(full + ".") for name in CHILD_UTILS)
+
+    def check_path(self, node, full):
+        """An imported name, and where it leads from module to module: torch.os is os."""
+        for module, name, value in walk(full):
+            reached = f"{module.__name__}.{name}"
+            if any(value is getter for getter in GETTERS):
+                return self.add(node, "reach", full)
+            if not isinstance(value, types.ModuleType) or reached in OS_NAMES:
+                continue
+            is_open = value.__name__.split(".")[0] in self.imports - {"os", "sys"}
+            if not is_open and not value.__name__.startswith(module.__name__ + "."):
+                return self.add(node, "reach", full)
+        for module, name, _ in walk(full)[1:]:
+            reached = f"{module.__name__}.{name}"
+            if not full.startswith(reached) and self.check_name(node, reached):
+                return None
+        return self.check_name(node, full)
 
     def check_name(self, node, full):
+        """Adds what is closed to a model. Returns whether it did."""
+        closed = self.is_closed(full)
+        if closed:
+            self.add(node, "reach", full)
+        return closed
+
+    def is_closed(self, full):
         if full.startswith("torch."):
             rest = full[len("torch."):]
-            if rest in SEEDS and len(self.where) > 1 and self.where[1] in TESTS:
-                return None
+            if (rest in SEEDS and self.in_test()) or self.is_child_util(full):
+                return False
+            if (rest in SETTINGS or rest.startswith(("default_generator.", "cuda.default_generators."))):
+                return not self.in_test()
             for prefix in TORCH_PREFIXES:
                 if rest == prefix or rest.startswith(prefix + "."):
-                    return self.add(node, "reach", full)
-        if full.startswith("sys.") and not any(full == n or full.startswith(n + ".") for n in SYS_NAMES):
-            return self.add(node, "reach", full)
-        if full.startswith("os.") and not any(full == n or full.startswith(n + ".") for n in OS_NAMES):
-            return self.add(node, "reach", full)
-        return None
+                    return True
+        if full == "sys.argv" or full.startswith("sys.argv."):
+            return bool(self.scopes) and self.in_model()
+        for head, names in (("sys.", SYS_NAMES), ("os.", OS_NAMES), ("traceback.", TRACEBACK_NAMES)):
+            if full.startswith(head):
+                return not any(full == name or full.startswith(name + ".") for name in names)
+        return full in ("operator.attrgetter", "operator.methodcaller")
 
     def visit_Attribute(self, node):
+        name = dotted(node)
+        is_imported = name.split(".")[0] in self.names
+        if is_imported and self.is_child_util(self.full(node)):
+            return self.check_path(node, self.full(node))
         if node.attr.startswith("__") and node.attr.endswith("__") and node.attr not in DUNDERS:
             self.add(node, "reach", node.attr)
-        elif node.attr in METHODS:
+        elif node.attr in METHODS or node.attr in HOOKS:
             self.add(node, "reach", f".{node.attr}")
-        else:
-            self.check_name(node, self.full(node))
-        self.generic_visit(node)
+        elif is_imported:
+            self.check_path(node, self.full(node))
+        elif not self.check_name(node, name) and self.asks_tensor(node):
+            self.add(node, "reach", f".{node.attr}")
+        return self.generic_visit(node)
+
+    def asks_tensor(self, node):
+        """Reads off a tensor how the process runs. self.grad is a module's own."""
+        if node.attr not in TENSOR_SETTINGS or not isinstance(node.ctx, ast.Load):
+            return False
+        own = isinstance(node.value, ast.Name) and node.value.id == "self" and self.in_class()
+        return not own and not self.in_init() and not self.in_test()
+
+    def is_builtin(self, node, name):
+        return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) \
+            and name not in self.top and not any(name in names for names in self.locals[1:])
 
     def visit_Name(self, node):
-        if node.id in BUILTINS and isinstance(node.ctx, ast.Load):
+        if self.is_builtin(node, "getattr"):  # called where it stands it does not get here
+            self.add(node, "reach", "getattr as a value")
+        elif self.is_builtin(node, "next") and self.in_model():
+            self.add(node, "state", "next as a value")
+        elif (self.is_builtin(node, "id") or self.is_builtin(node, "hash")) and self.in_model():
+            self.add(node, "builtin", node.id)
+        elif node.id in BUILTINS and isinstance(node.ctx, ast.Load):
             self.add(node, "builtin", node.id)
         elif node.id == "__builtins__":
             self.add(node, "builtin", node.id)
         elif node.id in self.names:
-            self.check_name(node, self.names[node.id])
+            self.check_path(node, self.names[node.id])
 
     def visit_Call(self, node):
+        is_known = False
         if isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            is_known = bool(node.args)
             name = node.args[1] if len(node.args) > 1 else None
             if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
-                if not (isinstance(node.args[0], ast.Name) and node.args[0].id == "self"):  # self.block0, self.block1, …
+                if not node.args or place_root(node.args[0]) != "self":  # self.block0, self.blocks.part0, …
                     self.add(node, "builtin", "getattr by a name that is computed")
+            elif name.value in HOOKS or (name.value in TENSOR_SETTINGS and not self.in_init() and not self.in_test()):
+                self.add(node, "reach", f"getattr(…, '{name.value}')")
             elif root(node.args[0]) in self.names or name.value in METHODS or name.value.startswith("__"):
                 self.add(node, "reach", f"getattr(…, '{name.value}')")
+        if isinstance(node.func, ast.Name) and node.func.id == "setattr":
+            is_known = self.sets_its_own(node)
+        if self.is_builtin(node.func, "next") and node.args:
+            is_known = True
+            if self.in_model() and not self.is_fresh(node.args[0]):
+                self.add(node, "state", "next of what is kept")
         if isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 3:
             self.add(node, "builtin", "type with three arguments")
-        if isinstance(node.func, ast.Attribute) and node.func.attr in CHANGES and self.is_global(node.func.value):
-            self.add(node, "state", root(node.func.value))
+        if isinstance(node.func, ast.Attribute) and node.func.attr in CHANGES:
+            self.check_change(node, node.func.value)
+        elif self.full(node.func) in ("operator.setitem", "operator.delitem") and node.args:
+            self.check_change(node, node.args[0])
+        for child in [*([] if is_known else [node.func]), *node.args, *node.keywords]:
+            self.visit(child)
+
+    def check_change(self, node, target):
+        if self.is_global(target):
+            return self.add(node, "state", root(target))
+        steps = walk(self.full(target)) if dotted(target).split(".")[0] in self.names else []
+        if steps and isinstance(steps[-1][2], (dict, list, set)) and self.full(target) not in SYS_NAMES:
+            return self.add(node, "patch", self.full(target))
+        return None
+
+    def sets_its_own(self, node):
+        """setattr(self, name, …) while it is built: its children under names that are computed."""
+        if len(node.args) != 3 or not self.in_init():
+            return False
+        if not (isinstance(node.args[0], ast.Name) and node.args[0].id == "self"):
+            return False
+        name = node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
+        return name not in HOOKS and name != "forward" and not str(name).startswith("__")
+
+    def is_fresh(self, node):
+        """An iterator made where it is used: a call's result, or a local name of nothing else."""
+        if isinstance(node, (ast.Call, ast.GeneratorExp)):
+            return True
+        if not isinstance(node, ast.Name) or not self.scopes:
+            return False
+        values = [n.value for n in ast.walk(self.scopes[-1]) if isinstance(n, ast.Assign)
+                  and any(isinstance(t, ast.Name) and t.id == node.id for t in n.targets)]
+        return bool(values) and all(isinstance(value, (ast.Call, ast.GeneratorExp)) for value in values)
+
+    def visit_Lambda(self, node):
+        self.check_defaults(node)
         self.generic_visit(node)
+
+    def check_defaults(self, node):
+        """A default that is made once and changed in every call keeps something."""
+        positional = [*node.args.posonlyargs, *node.args.args]
+        pairs = [*zip(positional[::-1], node.args.defaults[::-1]), *zip(node.args.kwonlyargs, node.args.kw_defaults)]
+        body = node.body if isinstance(node.body, list) else [node.body]
+        kinds = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.Call)
+        for arg, default in pairs:
+            if isinstance(default, kinds) and any(
+                    changed(n, arg.arg, isinstance(default, ast.Call)) for item in body for n in ast.walk(item)):
+                self.add(node, "state", f"{arg.arg}={ast.unparse(default)}")
 
     def is_global(self, node):
         """Changed at run time, and not a local name, not self: kept from call to call."""
@@ -212,7 +451,8 @@ class Reach(ast.NodeVisitor):
                 elif self.is_global(target) or (root(target) == "type" and len(self.where) > 1):
                     self.add(node, "state", root(target))
                 elif isinstance(target, ast.Attribute) and target.attr in ("__class__", "forward", "data"):
-                    self.add(node, "patch", f".{target.attr}")
+                    if target.attr != "data" or not self.in_init():
+                        self.add(node, "patch", f".{target.attr}")
         super().generic_visit(node)
 
     def visit_FunctionDef(self, node):
@@ -220,14 +460,17 @@ class Reach(ast.NodeVisitor):
                 "__getattr__", "__getattribute__", "__setattr__", "__call__", "__torch_function__", "__torch_dispatch__",
                 "__del__", "__reduce__", "__init_subclass__", "__instancecheck__", "__setstate__", "__new__"):
             self.add(node, "reach", f"def {node.name}")
-        elif node.name in MODULE_METHODS:
+        elif node.name in MODULE_METHODS and not (self.is_child and node.name == "train"):
             self.add(node, "reach", f"def {node.name}")
+        self.check_defaults(node)
         inside = {arg.arg for arg in [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]}
         inside |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
         inside |= {a.arg for a in (node.args.vararg, node.args.kwarg) if a}
         self.where.append(f"{node.name}()")
         self.locals.append(inside)
+        self.scopes.append(node)
         self.generic_visit(node)
+        self.scopes.pop()
         self.where.pop()
         self.locals.pop()
 
@@ -329,6 +572,26 @@ def place(node, building, outside):
     return "__init__()" if node.name in building else f"{node.name}()"
 
 
+def keeps(tree):
+    """What methods store in their own object once it is built: [{location, line, name}]."""
+    found, building = [], builders(tree)
+    for owner in ast.walk(tree):
+        for method in owner.body if isinstance(owner, ast.ClassDef) else []:
+            args = [*method.args.posonlyargs, *method.args.args] if isinstance(method, ast.FunctionDef) else []
+            if not args or method.name in building:
+                continue
+            for node in ast.walk(method):
+                for target in assigned(node) if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)) else []:
+                    parts = []
+                    while isinstance(target, (ast.Subscript, ast.Starred, ast.Attribute)):
+                        parts += [target.attr] if isinstance(target, ast.Attribute) else []
+                        target = target.value
+                    if parts and isinstance(target, ast.Name) and target.id == args[0].arg:
+                        name = ".".join(parts[::-1])
+                        found.append({"location": f"{method.name}()", "line": node.lineno, "name": name})
+    return found
+
+
 def reachable(tree, name):
     """The classes that lead from `name`: its bases, what its text mentions, and so on."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -415,7 +678,7 @@ def scan(request, _):
         tree = ast.parse(request["source"])
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return json.dumps({"error": str(error), "line": getattr(error, "lineno", None) or 0})
-    reach = Reach(tree, imports)
+    reach = Reach(tree, imports, request["role"] == "child")
     for node in tree.body:
         if request["role"] != "script" or isinstance(node, (ast.ClassDef, ast.Import, ast.ImportFrom)):
             reach.visit(node)
@@ -427,6 +690,7 @@ def scan(request, _):
         "has_class": any(isinstance(node, ast.ClassDef) and node.name == request["class"] for node in tree.body),
         "has_main": any(is_main_block(node) for node in tree.body),
         "uses": uses,
+        "keeps": keeps(tree),
         "workloads": workloads(tree),
         "children": imported_children(tree),
         "maps": string_maps(tree),
