@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "worker/engine/verify/bundle_program.h"
 #include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/places.h"
 
@@ -15,30 +16,11 @@ namespace {
 using program::Call;
 using program::DType;
 using program::Program;
-using program::Tree;
 using program::Value;
 using program::ValueId;
 using program::ValueKind;
 
 constexpr char kRefactored[] = "refactored.py";
-
-void AddTensors(const Tree& tree, std::vector<ValueId>& out) {
-  if (tree.kind == Tree::Kind::kTensor) out.push_back(tree.value);
-  for (const Tree& item : tree.items) AddTensors(item, out);
-}
-
-std::vector<ValueId> InputsOf(const Program& program) {
-  std::vector<ValueId> inputs;
-  for (const Tree& tree : program.invocations.at(0).args) AddTensors(tree, inputs);
-  for (const auto& [name, tree] : program.invocations.at(0).kwargs) AddTensors(tree, inputs);
-  return inputs;
-}
-
-std::vector<ValueId> OutputsOf(const Program& program) {
-  std::vector<ValueId> outputs;
-  AddTensors(program.invocations.at(0).output, outputs);
-  return outputs;
-}
 
 // Results have the shape of their arguments and none of their values.
 bool TakesShapesOnly(const std::string& op) {
@@ -51,7 +33,7 @@ class Reach {
   explicit Reach(const Program& program) : program_(program), from_(program.values.size()) {
     const std::vector<ValueId> inputs = InputsOf(program);
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i] >= 0) from_[static_cast<size_t>(inputs[i])].insert(i);
+      from_[static_cast<size_t>(inputs[i])].insert(i);
     }
     for (const Call& call : program.calls) Visit(call);
     for (const ValueId id : OutputsOf(program)) Add(id, reached_);
@@ -151,10 +133,6 @@ std::vector<std::string> AliasesOf(const Program& program) {
   }
   std::vector<std::string> aliases;
   for (const ValueId id : OutputsOf(program)) {
-    if (id < 0) {
-      aliases.emplace_back();
-      continue;
-    }
     const auto [owner, is_first] =
         owners.emplace(program.value(id).storage, absl::StrCat("output ", aliases.size()));
     aliases.push_back(is_first ? "" : owner->second);
