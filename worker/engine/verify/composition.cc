@@ -22,7 +22,7 @@ std::string RelativeTo(const std::string& bundle_dir, const std::string& file) {
 
 // The model's file and the kernels, by their stems or their folder.
 std::vector<std::string> Importable(const std::string& bundle_dir, const std::string& model_file) {
-  std::vector<std::string> stems = {Stem(model_file), "level_0_kernel"};
+  std::vector<std::string> stems = {Stem(model_file), BaseName(DirName(model_file)), "level_0_kernel"};
   // A submission keeps its own name, which need be no identifier: 19_ReLU.py.
   if (BaseName(DirName(model_file)) == "source") stems.push_back("importlib");
   absl::StatusOr<std::vector<std::string>> kernels = ListFiles(bundle_dir + "/level_0_kernel");

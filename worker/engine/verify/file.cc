@@ -1,4 +1,5 @@
 #include <cmath>
+#include <string_view>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -10,12 +11,13 @@
 namespace strata::verify {
 namespace {
 
-// The word, alone or in a sentence ("PASS: all shapes", "[PASS] gru").
+// The word, alone or in a sentence ("PASS: all shapes", "[PASS] gru", "PASSED").
 bool PrintsPass(const std::string& text) {
   size_t begin = 0;
   for (size_t i = 0; i <= text.size(); ++i) {
     if (i < text.size() && (absl::ascii_isalnum(text[i]) || text[i] == '_')) continue;
-    if (text.compare(begin, i - begin, "PASS") == 0) return true;
+    const std::string_view word = std::string_view(text).substr(begin, i - begin);
+    if (word == "PASS" || word == "PASSED") return true;
     begin = i + 1;
   }
   return false;

@@ -133,7 +133,7 @@ std::optional<std::set<std::string>> Respelled(const ordered_json& coverage_repo
   return operators;
 }
 
-// Those of its children that say their level, as the kernels and fusions of a bundle by others.
+// All of them alone; those that call themselves kernels as the kernels of a bundle by others.
 absl::Status JudgeChildren(const Context& context, const std::string& folder, const StepOptions& options,
                            std::optional<std::set<std::string>> respelled, Found& found) {
   BundleFiles files;
@@ -150,9 +150,11 @@ absl::Status JudgeChildren(const Context& context, const std::string& folder, co
         {.path = path, .stem = stem, .level = level.value_or(plan::Level::kLayer), .text = std::move(text)});
   }
   const Prices::Scope price(context.prices, rules::kKernel);
-  const BundleIndex index(files, facts);
   Report report;
-  for (const auto check : {CheckKernels, CheckNames, CheckDuplicates, CheckAlone}) check(index, &report);
+  CheckAlone(BundleIndex(files, facts), &report);
+  std::erase_if(files.components, [](const ComponentFile& c) { return c.level != plan::Level::kKernel; });
+  const BundleIndex kernels(files, facts);
+  for (const auto check : {CheckKernels, CheckNames, CheckDuplicates}) check(kernels, &report);
   found.Add(std::move(report).Take());
   return absl::OkStatus();
 }
