@@ -53,7 +53,8 @@ struct StepCoverage {
   ordered_json report;
   host::RunOutcome failure{.status = host::RunStatus::kOk};
   std::string failed_file;
-  std::vector<Violation> violations;  // rule `dimensions`
+  std::vector<Violation> violations;  // rules `dimensions`, `alone` and `matters`
+  std::vector<std::string> notes;
 };
 
 // Shapes that Python works out from the data differ from call to call: get_inputs() then draws no less.
@@ -109,6 +110,18 @@ std::set<std::string> ShapesOnOwnInputs(const ClaimFacts& facts, const std::stri
     }
   }
   return shapes;
+}
+
+bool HasModuleFrom(const program::Program& program, const std::string& file) {
+  return std::any_of(program.modules.begin(), program.modules.end(),
+                     [&](const program::Module& module) { return module.file == file; });
+}
+
+// Python reads a tensor: other inputs may lead elsewhere.
+bool BranchesOnData(const program::Program& program) {
+  return std::any_of(program.calls.begin(), program.calls.end(), [](const program::Call& call) {
+    return (call.marks & program::kDataDependent) != 0 && call.results.empty();
+  });
 }
 
 // What each child file executed inside the refactored model.
@@ -168,6 +181,9 @@ absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judg
     const auto ran = judgement.child_shapes.find(stem);
     if (ran != judgement.child_shapes.end()) {
       CheckDimensions(stem, drawn.shapes, ran->second, ShapesOnOwnInputs(facts, stem), coverage.violations);
+    } else if (HasModuleFrom(refactored, absl::StrCat(judgement.children_dir, "/", stem, ".py")) &&
+               BranchesOnData(judgement.original)) {
+      coverage.notes.push_back(absl::StrCat("no trial takes the branch that calls children/", stem, ".py"));
     } else {
       coverage.violations.push_back({rules::kMatters, absl::StrCat("children/", stem, ".py"), 0,
                                      "no trial calls it", "call it, or remove it"});
@@ -225,6 +241,7 @@ absl::StatusOr<StepVerdict> VerifyStep(const Context& context, const std::string
   if (!coverage.ok()) return coverage.status();
   verdict.coverage_report = verdict.facts.coverage_report = coverage->report;
   verdict.failure = coverage->failure;
+  verdict.notes.insert(verdict.notes.end(), coverage->notes.begin(), coverage->notes.end());
   if (coverage->failure.status != host::RunStatus::kOk) {
     verdict.reason = absl::StrCat(coverage->failed_file, ": ", Describe(coverage->failure));
     if (verdict.decision == Decision::kAccepted) verdict.decision = Decision::kCannotJudge;
