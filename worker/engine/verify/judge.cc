@@ -92,31 +92,40 @@ class Judging {
   // ---- what the texts say
 
   absl::Status ScanTexts() {
-    STRATA_ASSIGN_OR_RETURN(const std::string text, ReadFile(claim_.refactored_file));
     const bool step = claim_.purpose == Purpose::kStep;
-    STRATA_ASSIGN_OR_RETURN(const SourceScan scan,
-                            ScanSource(context_.zygote, context_.limits, text, claim_.refactored_class,
-                                       step ? TextRole::kParent : TextRole::kScript, claim_.imports));
+    const std::string name = BaseName(claim_.refactored_name);
+    // Refactored, original, children; a composition's kernels were scanned with the steps that have them.
+    std::vector<SourceText> texts(2);
+    texts[0] = {"", claim_.refactored_class, step ? TextRole::kParent : TextRole::kScript, claim_.imports};
+    texts[1].class_name = "Model";
+    STRATA_ASSIGN_OR_RETURN(texts[0].text, ReadFile(claim_.refactored_file));
+    STRATA_ASSIGN_OR_RETURN(texts[1].text, ReadFile(claim_.original_file));
+    const absl::StatusOr<std::vector<std::string>> files = ListFiles(claim_.children_dir);
+    std::vector<std::string> children;
+    for (const std::string& file : step&& files.ok() ? *files : std::vector<std::string>{}) {
+      if (!absl::EndsWith(file, ".py")) continue;
+      children.push_back(file);
+      texts.push_back({.text = "", .class_name = "Model", .role = TextRole::kChild, .imports = {}});
+      STRATA_ASSIGN_OR_RETURN(texts.back().text, ReadFile(JoinPath(claim_.children_dir, file)));
+    }
+    STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans,
+                            ScanSources(context_.zygote, context_.limits, texts));
+    const SourceScan& scan = scans[0];
     if (!step && !scan.has_class && scan.syntax_error.empty()) {
       Add({{rules::kComposition, claim_.refactored_name, 0,
             absl::StrCat("defines no ", claim_.refactored_class),
             "compose the model from the kernels' classes there, and compare it with the original"}});
       return absl::OkStatus();
     }
-    STRATA_ASSIGN_OR_RETURN(const std::string original, ReadFile(claim_.original_file));
-    STRATA_ASSIGN_OR_RETURN(const SourceScan originals, ScanSource(context_.zygote, context_.limits, original,
-                                                                   "Model", TextRole::kChild));
-    const bool may_keep = !originals.keeps.empty();
-    Add(SourceViolations(scan, BaseName(claim_.refactored_name), may_keep));
-    if (!step) return absl::OkStatus();  // kernels were scanned with the steps that have them
+    const bool may_keep = !scans[1].keeps.empty();
+    Add(SourceViolations(scan, name, may_keep));
     for (const auto& [stem, line] : scan.children.items()) {
-      if (FileExists(absl::StrCat(claim_.children_dir, "/", stem, ".py"))) continue;
-      Add({{rules::kLayout, BaseName(claim_.refactored_name), line.get<int>(),
+      if (!step || FileExists(absl::StrCat(claim_.children_dir, "/", stem, ".py"))) continue;
+      Add({{rules::kLayout, name, line.get<int>(),
             absl::StrCat("imports children/", stem, ".py, which is not there"), "add the file"}});
     }
-    STRATA_ASSIGN_OR_RETURN(std::vector<Violation> children,
-                            ScanChildren(context_.zygote, context_.limits, claim_.children_dir, may_keep));
-    Add(std::move(children));
+    for (size_t i = 0; i < children.size(); ++i)
+      Add(SourceViolations(scans[i + 2], "children/" + children[i], may_keep));
     return absl::OkStatus();
   }
 

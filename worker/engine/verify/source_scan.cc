@@ -32,19 +32,13 @@ const char* RoleName(TextRole role) {
   return "script";
 }
 
-struct Text {
-  std::string source, class_name;
-  TextRole role;
-  std::vector<std::string> imports;
-};
-
 // Runs in a trusted fork; the interpreter is the zygote's. One line of JSON for each text.
-absl::StatusOr<std::string> RunScans(const std::vector<Text>& texts) {
+absl::StatusOr<std::string> RunScans(const std::vector<SourceText>& texts) {
   STRATA_RETURN_IF_ERROR(host::DefineModule("strata_source_scan", embedded::kSourceScanPy));
   std::string lines;
-  for (const Text& text : texts) {
+  for (const SourceText& text : texts) {
     // A file may be bytes of any kind; what is no UTF-8 shows as a replacement character.
-    const json request = {{"source", text.source},
+    const json request = {{"source", text.text},
                           {"class", text.class_name},
                           {"role", RoleName(text.role)},
                           {"imports", text.imports}};
@@ -54,29 +48,6 @@ absl::StatusOr<std::string> RunScans(const std::vector<Text>& texts) {
     absl::StrAppend(&lines, line, "\n");
   }
   return lines + "\n";
-}
-
-absl::StatusOr<std::vector<SourceScan>> Scan(host::Zygote& zygote, const host::Limits& limits,
-                                             const std::vector<Text>& texts) {
-  STRATA_ASSIGN_OR_RETURN(const std::string output,
-                          zygote.RunTrusted([&]() { return RunScans(texts); }, limits));
-  const std::vector<std::string> lines = absl::StrSplit(output, '\n');
-  std::vector<SourceScan> scans;
-  for (size_t i = 0; i < texts.size(); ++i) {
-    const json parsed =
-        i < lines.size() ? json::parse(lines[i], nullptr, /*allow_exceptions=*/false) : json();
-    if (!parsed.is_object()) return absl::InternalError("the source scan returned no JSON");
-    scans.push_back({.has_class = parsed.value("has_class", false),
-                     .has_main = parsed.value("has_main", false),
-                     .syntax_error = parsed.value("error", ""),
-                     .line = parsed.value("line", 0),
-                     .uses = parsed.value("uses", json::array()),
-                     .workloads = std::clamp(parsed.value("workloads", 1), 1, kMaxWorkloads),
-                     .keeps = parsed.value("keeps", json::array()),
-                     .children = parsed.value("children", json::object()),
-                     .maps = parsed.value("maps", json::array())});
-  }
-  return scans;
 }
 
 // "ops.aten.add.Tensor" and "add_" are both the operator add.
@@ -132,11 +103,34 @@ Why Reason(const std::string& kind, const std::string& name, bool in_init) {
 
 }  // namespace
 
+absl::StatusOr<std::vector<SourceScan>> ScanSources(host::Zygote& zygote, const host::Limits& limits,
+                                                    const std::vector<SourceText>& texts) {
+  STRATA_ASSIGN_OR_RETURN(const std::string output,
+                          zygote.RunTrusted([&]() { return RunScans(texts); }, limits));
+  const std::vector<std::string> lines = absl::StrSplit(output, '\n');
+  std::vector<SourceScan> scans;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const json parsed =
+        i < lines.size() ? json::parse(lines[i], nullptr, /*allow_exceptions=*/false) : json();
+    if (!parsed.is_object()) return absl::InternalError("the source scan returned no JSON");
+    scans.push_back({.has_class = parsed.value("has_class", false),
+                     .has_main = parsed.value("has_main", false),
+                     .syntax_error = parsed.value("error", ""),
+                     .line = parsed.value("line", 0),
+                     .uses = parsed.value("uses", json::array()),
+                     .workloads = std::clamp(parsed.value("workloads", 1), 1, kMaxWorkloads),
+                     .keeps = parsed.value("keeps", json::array()),
+                     .children = parsed.value("children", json::object()),
+                     .maps = parsed.value("maps", json::array())});
+  }
+  return scans;
+}
+
 absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits,
                                       const std::string& text, const std::string& class_name, TextRole role,
                                       const std::vector<std::string>& imports) {
   STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans,
-                          Scan(zygote, limits, {{text, class_name, role, imports}}));
+                          ScanSources(zygote, limits, {{text, class_name, role, imports}}));
   return scans[0];
 }
 
@@ -162,36 +156,15 @@ std::vector<Violation> SourceViolations(const SourceScan& scan, const std::strin
 
 absl::StatusOr<std::vector<int>> CountWorkloads(host::Zygote& zygote, const host::Limits& limits,
                                                 const std::vector<std::string>& files) {
-  std::vector<Text> texts;
+  std::vector<SourceText> texts;
   for (const std::string& file : files) {
     STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(file));
     texts.push_back({std::move(text), "Model", TextRole::kChild, {}});
   }
-  STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans, Scan(zygote, limits, texts));
+  STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans, ScanSources(zygote, limits, texts));
   std::vector<int> counts;
   for (const SourceScan& scan : scans) counts.push_back(scan.workloads);
   return counts;
-}
-
-absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,
-                                                    const std::string& folder, bool may_keep) {
-  std::vector<Violation> violations;
-  const absl::StatusOr<std::vector<std::string>> files = ListFiles(folder);
-  if (!files.ok()) return violations;  // without children there is nothing to read
-  std::vector<Text> texts;
-  std::vector<std::string> names;
-  for (const std::string& file : *files) {
-    if (!absl::EndsWith(file, ".py")) continue;
-    STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, file)));
-    texts.push_back({std::move(text), "Model", TextRole::kChild, {}});
-    names.push_back(absl::StrCat("children/", file));
-  }
-  STRATA_ASSIGN_OR_RETURN(const std::vector<SourceScan> scans, Scan(zygote, limits, texts));
-  for (size_t i = 0; i < scans.size(); ++i) {
-    const std::vector<Violation> found = SourceViolations(scans[i], names[i], may_keep);
-    violations.insert(violations.end(), found.begin(), found.end());
-  }
-  return violations;
 }
 
 }  // namespace strata::verify

@@ -27,7 +27,15 @@ struct SourceScan {
   nlohmann::json maps;  // [{name: name}]: dicts of names that it writes out, the likeliest weight map first
 };
 
-// `imports`: top-level modules that it may import beside torch, children and the standard library's basics.
+struct SourceText {
+  std::string text, class_name;  // `class_name`: the model's
+  TextRole role = TextRole::kChild;
+  // Top-level modules that it may import beside torch, children and the standard library's basics.
+  std::vector<std::string> imports;
+};
+// One scan for each text, all in one fork.
+absl::StatusOr<std::vector<SourceScan>> ScanSources(host::Zygote& zygote, const host::Limits& limits,
+                                                    const std::vector<SourceText>& texts);
 absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& limits,
                                       const std::string& text, const std::string& class_name, TextRole role,
                                       const std::vector<std::string>& imports = {});
@@ -41,9 +49,5 @@ std::vector<Violation> SourceViolations(const SourceScan& scan, const std::strin
 inline constexpr int kMaxWorkloads = 64;
 absl::StatusOr<std::vector<int>> CountWorkloads(host::Zygote& zygote, const host::Limits& limits,
                                                 const std::vector<std::string>& files);
-
-// SourceViolations for every file of a folder of children, named children/FILE.
-absl::StatusOr<std::vector<Violation>> ScanChildren(host::Zygote& zygote, const host::Limits& limits,
-                                                    const std::string& folder, bool may_keep);
 
 }  // namespace strata::verify

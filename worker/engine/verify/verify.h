@@ -73,7 +73,7 @@ struct FolderVerdict {
 };
 absl::StatusOr<FolderVerdict> VerifyFolder(const Context& context, const std::string& folder);
 
-// `python FILE` in a runner prints PASS and exits 0; with `by_import` (a source that has its own
+// `python FILE` in a runner prints the word PASS (or PASSED) and exits 0; with `by_import` (a source that has its own
 // __main__) run_tests() is called instead.
 struct FileVerdict {
   bool pass = false;
