@@ -90,6 +90,19 @@ TEST(Plumbing, MaskLogicPassesOnBoolsOnly) {
   EXPECT_EQ(ClassifyBesides(p, arithmetic), Besides::kNothing);
 }
 
+TEST(Plumbing, AWriteByAnIndexThatAddsUpIsASum) {
+  Builder b;
+  const auto x = b.Input("x", {2});
+  const auto put = [&](bool accumulate) {
+    b.Op("aten::index_put_", {T("self", x), T("values", x), B("accumulate", accumulate)}, {2});
+    return b.last_call();
+  };
+  const Call write = put(false), sum = put(true);
+  const Program p = b.Finish({x});
+  EXPECT_EQ(ClassifyBesides(p, write), Besides::kIndexing);
+  EXPECT_EQ(ClassifyBesides(p, sum), Besides::kNothing);
+}
+
 TEST(Plumbing, EverythingElseIsCompute) {
   for (const char* name : {"matmul",
                            "linear",

@@ -121,6 +121,12 @@ bool IsNumber(const Program& program, const Argument& argument) {
   }
 }
 
+// A write by an index that adds up what falls on one place is a sum.
+bool Accumulates(const Call& call) {
+  const Argument* accumulate = Find(call, "accumulate");
+  return accumulate != nullptr && accumulate->kind == Argument::Kind::kBool && accumulate->boolean;
+}
+
 // Python spells `a / x` as `x.reciprocal() * a`: the product is the very next call.
 bool IsReflectedDivision(const Program& program, const Call& call) {
   const auto next = static_cast<size_t>(call.id) + 1;
@@ -192,7 +198,7 @@ Besides ClassifyBesides(const Program& program, const Call& call) {
          (exponent->kind == Argument::Kind::kDouble && exponent->real == std::floor(exponent->real)));
     return whole ? Besides::kPower : Besides::kNothing;
   }
-  if (Contains(kIndexingNames, name)) return Besides::kIndexing;
+  if (Contains(kIndexingNames, name)) return Accumulates(call) ? Besides::kNothing : Besides::kIndexing;
   return Contains(kComparisonNames, name) ? Besides::kComparison : Besides::kNothing;
 }
 
