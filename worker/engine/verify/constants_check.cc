@@ -1,0 +1,206 @@
+#include "worker/engine/verify/constants_check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "ATen/ATen.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "worker/engine/verify/boxed_call.h"
+#include "worker/engine/verify/claim_leaves.h"
+#include "worker/engine/verify/counting.h"
+
+namespace strata::verify {
+namespace {
+
+using program::Call;
+using program::Program;
+using program::Value;
+using program::ValueId;
+using program::ValueKind;
+
+// What of a call's operands gives values, not only a shape.
+std::vector<ValueId> ValueReads(const Call& call) {
+  const std::string op = program::OperatorName(call.op);
+  std::vector<ValueId> reads = program::Reads(call);
+  if (absl::EndsWith(op, "_like") || absl::StartsWith(op, "new_")) reads.clear();
+  if (absl::EndsWith(op, "_as") && !reads.empty()) reads.resize(1);
+  return reads;
+}
+
+class Constants {
+ public:
+  explicit Constants(const Program& program) : program_(program), live_(LiveCalls(program)) {
+    // A write of data to the memory of a constant makes data of all its views: known only afterwards.
+    for (size_t before = SIZE_MAX; before != written_.size();) {
+      before = written_.size();
+      Mark();
+    }
+  }
+
+  bool Is(ValueId id) const { return id >= 0 && is_[static_cast<size_t>(id)]; }
+  // All that it gives is constant.
+  bool Makes(const Call& call) const {
+    return !call.results.empty() &&
+           std::all_of(call.results.begin(), call.results.end(), [&](ValueId id) { return Is(id); });
+  }
+  // The constants that a call takes beside data; Python's numbers are settings already.
+  std::vector<ValueId> TakenBy(const Call& call) const {
+    std::vector<ValueId> taken;
+    bool takes_data = false;
+    for (const ValueId id : ValueReads(call)) {
+      if (id < 0 || program_.value(id).is_wrapped_number) continue;
+      if (Is(id)) taken.push_back(id);
+      takes_data |= !Is(id);
+    }
+    if (!takes_data || !live_[static_cast<size_t>(call.id)]) taken.clear();
+    return taken;
+  }
+
+ private:
+  void Mark() {
+    is_.assign(program_.values.size(), false);
+    for (const Value& value : program_.values) {
+      const bool kept = value.kind == ValueKind::kConstant || value.kind == ValueKind::kBuffer;
+      is_[static_cast<size_t>(value.id)] =
+          kept && !value.data.empty() && !written_.contains(value.storage);
+    }
+    for (const Call& call : program_.calls) {
+      const std::vector<ValueId> reads = ValueReads(call);
+      const bool random = (call.marks & program::kRandom) != 0;
+      const bool empty = absl::StrContains(program::OperatorName(call.op), "empty");
+      const bool constant = !random && !empty && std::all_of(reads.begin(), reads.end(), [&](ValueId id) {
+        return Is(id) || (id >= 0 && program_.value(id).is_wrapped_number);
+      });
+      for (const std::vector<ValueId>& made : {call.results, call.mutated_to}) {
+        for (const ValueId id : made) {
+          if (id < 0) continue;
+          is_[static_cast<size_t>(id)] = constant && !written_.contains(program_.value(id).storage);
+        }
+      }
+      if (constant) continue;
+      for (const ValueId id : call.mutated) {
+        if (id >= 0) written_.insert(program_.value(id).storage);
+      }
+    }
+  }
+
+  const Program& program_;
+  const std::vector<bool> live_;
+  std::vector<bool> is_;        // by ValueId
+  std::set<int32_t> written_;  // storages that data were written to
+};
+
+struct Taken {
+  program::CallId call;
+  std::string op;
+  std::vector<double> numbers;  // sorted, each once
+  double rtol = 1e-5;
+};
+
+absl::StatusOr<Taken> TakenOf(Replay& replay, const Call& call, const std::vector<ValueId>& ids) {
+  Taken taken{.call = call.id, .op = program::OperatorName(call.op), .numbers = {}};
+  std::set<double> numbers;
+  for (const ValueId id : ids) {
+    STRATA_ASSIGN_OR_RETURN(at::Tensor tensor, replay.Read(id));
+    if (tensor.is_floating_point() && tensor.element_size() < 4) taken.rtol = 1e-2;
+    if (tensor.is_complex()) tensor = at::view_as_real(tensor.resolve_conj());
+    const at::Tensor plain = std::get<0>(at::_unique(tensor.cpu().to(at::kDouble).reshape({-1})));
+    const at::Tensor row = plain.contiguous();
+    numbers.insert(row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel());
+  }
+  taken.numbers.assign(numbers.begin(), numbers.end());
+  return taken;
+}
+
+absl::StatusOr<std::map<std::string, std::vector<Taken>>> TakenBySide(const RanClaim& claim, bool refactored) {
+  const Program& program = refactored ? claim.refactored[0] : claim.original[0];
+  const Constants constants(program);
+  STRATA_ASSIGN_OR_RETURN(Leaves leaves, LeavesOf(claim, 0, refactored));
+  Replay replay(program, std::move(leaves));
+  std::map<std::string, std::vector<Taken>> found;
+  absl::Status failed;
+  const auto before = [&](const Call& call) {
+    const std::vector<ValueId> ids = constants.TakenBy(call);
+    if (!ids.empty()) {
+      absl::StatusOr<Taken> taken = TakenOf(replay, call, ids);
+      failed.Update(taken.status());
+      if (taken.ok()) found[taken->op].push_back(*std::move(taken));
+    }
+    if (!constants.Makes(call)) return false;
+    // What is only asked for its shape need not be there.
+    for (const ValueId id : program::Reads(call)) {
+      if (id < 0 || constants.Is(id) || replay.Get(id).defined()) continue;
+      const program::TensorType& type = program.value(id).type;
+      replay.Set(id, at::empty({}, ToScalarType(type.dtype)).expand(type.sizes));
+    }
+    return true;
+  };
+  STRATA_RETURN_IF_ERROR(replay.Run(
+      claim.trials[0].seed, {.enter = {}, .leave = {}, .before_call = before, .after_call = {}}));
+  STRATA_RETURN_IF_ERROR(failed);
+  return found;
+}
+
+// Every number of one is a number of the other.
+bool Within(const std::vector<double>& a, const std::vector<double>& b, double rtol) {
+  const double largest = std::max({1e-30, a.empty() ? 0 : std::abs(a.front()), a.empty() ? 0 : std::abs(a.back())});
+  const double atol = a.size() > 1 && std::isfinite(largest) ? 1e-2 * rtol * largest : 0;
+  return std::all_of(a.begin(), a.end(), [&](double number) {
+    const double reach = std::isfinite(number) ? rtol * std::abs(number) + atol : 0;
+    const auto near = std::lower_bound(b.begin(), b.end(), number - reach);
+    return near != b.end() && (*near <= number + reach);
+  });
+}
+
+bool Same(const Taken& a, const Taken& b) {
+  const double rtol = std::max(a.rtol, b.rtol);
+  return Within(a.numbers, b.numbers, rtol) && Within(b.numbers, a.numbers, rtol);
+}
+
+std::string Told(const std::vector<double>& numbers) {
+  const auto said = [](double number) { return absl::StrFormat("%g", number); };
+  if (numbers.size() == 1) return absl::StrCat("the constant ", said(numbers[0]));
+  if (numbers.empty()) return "an empty constant";
+  return absl::StrCat("a table of ", numbers.size(), " numbers from ", said(numbers.front()), " to ",
+                      said(numbers.back()));
+}
+
+}  // namespace
+
+bool TakesConstants(const Program& program) {
+  const Constants constants(program);
+  return std::any_of(program.calls.begin(), program.calls.end(),
+                     [&](const Call& call) { return !constants.TakenBy(call).empty(); });
+}
+
+absl::StatusOr<std::vector<OtherConstant>> FindOtherConstants(const RanClaim& claim) {
+  UseThreadsOf(claim);
+  STRATA_ASSIGN_OR_RETURN(auto original, TakenBySide(claim, false));
+  STRATA_ASSIGN_OR_RETURN(const auto refactored, TakenBySide(claim, true));
+  std::vector<OtherConstant> others;
+  for (const auto& [op, theirs] : refactored) {
+    std::vector<Taken>& ours = original[op];
+    // Where one side has more, some are spelled otherwise: which is which cannot be told.
+    if (ours.size() != theirs.size()) continue;
+    for (const Taken& taken : theirs) {
+      const auto same =
+          std::find_if(ours.begin(), ours.end(), [&](const Taken& own) { return Same(own, taken); });
+      if (same != ours.end()) {
+        ours.erase(same);
+      } else {
+        others.push_back({taken.call, absl::StrCat(op, " takes ", Told(taken.numbers))});
+      }
+    }
+    for (size_t i = 0; i < ours.size(); ++i)
+      absl::StrAppend(&others[others.size() - ours.size() + i].what, ", in the original ", Told(ours[i].numbers));
+  }
+  return others;
+}
+
+}  // namespace strata::verify
