@@ -1,0 +1,29 @@
+#pragma once
+// Another spelling is the same function, not one that agrees on the range that its neighbours leave: a
+// polynomial for sin behind a tanh. The original's operators and what stands for them are executed side by
+// side, alone, on large, tiny and negative numbers.
+//
+// Starts tensor work: use it in a Zygote::RunTrusted fork only. The header itself is free of torch.
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/engine/verify/ran_claim.h"
+#include "worker/engine/verify/reconcile.h"
+
+namespace strata::verify {
+
+struct OtherFunction {
+  program::CallId refactored = program::kNoId;  // its first operator that the original has not
+  std::string what;                             // "sin of original.py:12 is spelled mul, sub here: …"
+};
+// For each group of connected operators that the original has left over: its borders are looked for among the
+// values of the refactored model by their elements; where they are not found the group grows by its
+// neighbours, at last to the whole model, which the trials compare. What the model is given stays in its
+// domain, whole numbers and truth values stay. The two may differ by the tolerance of their type, and by ten
+// times what the original's own operators differ from double precision. `surplus` is that of this trial.
+absl::StatusOr<std::vector<OtherFunction>> FindOtherFunctions(const RanClaim& claim, size_t trial,
+                                                              const Surplus& surplus);
+
+}  // namespace strata::verify
