@@ -87,6 +87,28 @@ TEST_F(RunnerTest, TwoRunsOfOneRequestGiveByteEqualFiles) {
   }
 }
 
+TEST_F(RunnerTest, ASecondCallShowsWhatTheModelKeeps) {
+  const std::string counting = ModelWithForward(
+      "self.calls = getattr(self, 'calls', 0) + 1; return torch.full((1,), float(self.calls))");
+  RunRequest request = Saving(File("model.py", counting));
+  request.trials = {Trial{.seed = 42, .again = true}, Trial{.seed = 43}};
+  EXPECT_EQ(Find(Result(request, "outputs_42_0.bin"), "output").item<float>(), 1);
+  EXPECT_EQ(Find(Result(request, "again_42_0.bin"), "output").item<float>(), 2);
+  EXPECT_EQ(Find(Result(request, "outputs_43_0.bin"), "output").item<float>(), 3);
+  RunRequest afresh = Saving(File("model.py", counting));
+  afresh.trials = request.trials;
+  afresh.afresh = true;
+  EXPECT_EQ(Find(Result(afresh, "outputs_43_0.bin"), "output").item<float>(), 1);
+}
+
+TEST_F(RunnerTest, ASecondCallThatRaisesLeavesNoFile) {
+  RunRequest request = Saving(File(
+      "model.py", ModelWithForward("assert not hasattr(self, 'kept'); self.kept = x; return self.linear(x)")));
+  request.trials = {Trial{.seed = 42, .again = true}};
+  Result(request, "outputs_42_0.bin");
+  EXPECT_FALSE(FileExists(JoinPath(request.out_dir, "again_42_0.bin")));
+}
+
 TEST_F(RunnerTest, ForwardSeesTheSameGeneratorHoweverItsInputsCame) {
   const std::string file = File("model.py", ModelWithForward("return x + torch.rand(2, 4)"));
   const RunRequest drawn = Saving(file);

@@ -154,7 +154,8 @@ std::string RequestJson(const RunRequest& request) {
                       {"workload", trial.workload},
                       {"inputs_path", trial.inputs_path},
                       {"weights_path", trial.weights_path},
-                      {"inputs_only", trial.inputs_only}});
+                      {"inputs_only", trial.inputs_only},
+                      {"again", trial.again}});
   }
   json calls = json::array();
   for (const ChildCall& call : request.calls) {
@@ -175,6 +176,7 @@ std::string RequestJson(const RunRequest& request) {
                         {"weights_path", request.weights_path},
                         {"weight_map_path", request.weight_map_path},
                         {"allow_unmapped", request.allow_unmapped},
+                        {"afresh", request.afresh},
                         {"trials", trials},
                         {"record", request.record},
                         {"record_init", request.record_init},

@@ -275,6 +275,18 @@ def run_trial(module, model, built, request, trial):
         # Inputs can be gigabytes and are seldom changed: then this is one file with two names.
         before = os.path.join(request["out_dir"], "inputs" + suffix) if request["save_inputs"] else trial["inputs_path"]
         save(request, "after" + suffix, before, args=tuple(args), kwargs=kwargs)
+    if trial["again"]:
+        call_again(module, model, request, trial, "again" + suffix)
+
+
+def call_again(module, model, request, trial, name):
+    args, kwargs = make_inputs(module, request, trial)
+    seed_everything(trial["seed"])
+    try:
+        output = forward(model, None, args, kwargs, request)
+    except Exception:
+        return  # which the missing file says
+    save(request, name, output=output)
 
 
 def save(request, name, unless_as=None, **values):
@@ -297,7 +309,12 @@ def run_trials(request):
         stage("save")
         own = owned_tensors(model)
         _strata_host.save(os.path.join(request["out_dir"], "weights.bin"), list(own), list(own.values()), "{}")
-    for trial in request["trials"]:
+    for number, trial in enumerate(request["trials"]):
+        if number and request["afresh"]:
+            model, _ = build_model(module, request)
+            stage("weights")
+            if request["weights_path"]:
+                load_weights(model, request, request["weights_path"], mapping)
         if trial["weights_path"]:
             load_weights(model, request, trial["weights_path"], mapping)
         run_trial(module, model, built, request, trial)

@@ -51,6 +51,9 @@ struct Trial {
   // Tensor file of weights that this trial begins with; empty: what the model has then.
   std::string weights_path;
   bool inputs_only = false;  // draw them, save them, call nothing
+  // Call the model once more on the same inputs and generator state, not recorded. Where that does not raise,
+  // out_dir/again_SEED_WORKLOAD.bin has the tree "output".
+  bool again = false;
 };
 
 // One call of a child, alone: the module is made afresh, given these weights and called once.
@@ -78,6 +81,7 @@ struct RunRequest {
   std::string weight_map_path;  // JSON object; empty: identity
   bool allow_unmapped = false;
   std::vector<Trial> trials;
+  bool afresh = false;  // build the model anew for each trial, so that nothing it keeps outlives one
   // Record a Program of each trial's forward: out_dir/program_SEED_WORKLOAD.bin.
   bool record = false;
   // Record the construction too (Value::init_producer, Program::init_calls of the first trial's Program).

@@ -6,6 +6,7 @@
 
 #include "ATen/ATen.h"
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "worker/engine/host/tensor_file.h"
 
 namespace strata::verify {
@@ -304,6 +305,22 @@ absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string
   return side;
 }
 
+// What a model keeps between calls shows in the second one. Nothing where the original has none, or NaN there.
+absl::StatusOr<ordered_json> CompareAgain(const TrialFiles& files, CompareRequest request,
+                                          const std::vector<at::Tensor>& inputs) {
+  if (files.original_again.empty() || !FileExists(files.original_again)) return ordered_json::array();
+  const absl::StatusOr<NonFinite> original = FindNonFinite(files.original_again);
+  if (!original.ok()) return original.status();
+  if (original->nan) return ordered_json::array();
+  if (!FileExists(files.refactored_again))
+    return ordered_json::array({Mismatch(0, "the refactored model raises at its second call")});
+  request.allow_inf = true;
+  absl::StatusOr<Side> side = CompareFiles(files.original_again, files.refactored_again, {"output"}, request,
+                                           files.scaled_atol, inputs, /*are_inputs=*/false);
+  if (!side.ok()) return side.status();
+  return side->pass ? ordered_json::array() : std::move(side->details);
+}
+
 absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const CompareRequest& request) {
   std::vector<at::Tensor> inputs_before;
   if (!files.inputs.empty()) {
@@ -322,6 +339,12 @@ absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const Compare
   trial["pass"] = pass;
   trial["bit_exact"] = outputs->bit_exact;
   trial["output_details"] = outputs->details;
+  absl::StatusOr<ordered_json> again = CompareAgain(files, request, inputs_before);
+  if (!again.ok()) return again.status();
+  if (!again->empty()) {
+    trial["pass"] = pass = false;
+    trial["second_call"] = *std::move(again);
+  }
   if (files.original_after.empty()) return trial;
 
   // Most forwards change no input, and then there is nothing to say about it.

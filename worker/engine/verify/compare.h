@@ -20,6 +20,8 @@ struct TrialFiles {
   std::string original_outputs, refactored_outputs;
   // The inputs after the call; "" where not saved.
   std::string original_after, refactored_after;
+  // What a second call on the same inputs gives; "" or no such file: there is none.
+  std::string original_again, refactored_again;
   std::string inputs;  // before it, to tell a copied input; "" where not saved
   // Weights or inputs are not those that the model comes with: atol is 1e-5 (half types 1e-3) of the output's
   // root mean square where that is more.

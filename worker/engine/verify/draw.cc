@@ -9,12 +9,17 @@
 #include "ATen/ATen.h"
 #include "ATen/MemoryOverlap.h"
 #include "ATen/core/grad_mode.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "worker/engine/host/tensor_file.h"
+#include "worker/engine/verify/draw_tensor.h"
 
 namespace strata::verify {
 namespace {
+
+using nlohmann::json;
 
 // Scalars from the standard library, tensors from torch's generator: both from one seed.
 class Dice {
@@ -148,12 +153,56 @@ at::Tensor DrawInput(Dice& dice, const at::Tensor& drawn, Domain domain, Reach r
 
 using Fill = std::function<at::Tensor(const std::string& name, const at::Tensor&)>;
 
-// Every tensor of the file that `fill` gives something for, each memory once.
-absl::Status Redraw(const std::string& in, const std::string& out, const Fill& fill) {
+// One tensor that the tree has twice becomes two.
+void SetApart(json& tree, std::set<size_t>& seen, host::TensorFile& file) {
+  if (tree.value("kind", "") == "tensor") {
+    const auto index = tree.value("index", size_t{0});
+    if (index >= file.tensors.size() || seen.insert(index).second) return;
+    const auto& [name, tensor] = file.tensors[index];
+    tree["index"] = file.tensors.size();
+    file.tensors.emplace_back(name, tensor.clone());
+  }
+  if (tree.contains("items")) {
+    for (json& item : tree["items"]) SetApart(item, seen, file);
+  }
+}
+
+// Another number for a Python one; "" where it stays: what decides more than how much.
+std::string OtherNumber(Dice& dice, const std::string& literal) {
+  int64_t whole = 0;
+  if (absl::SimpleAtoi(literal, &whole)) return whole < 2 ? "" : absl::StrCat(whole + 1);
+  double number = 0;
+  if (!absl::SimpleAtod(literal, &number) || !std::isfinite(number) || number == 0) return "";
+  const bool is_share = number > 0 && number < 1;
+  const double other = is_share ? dice.Between(0.05, 0.95) : number * dice.Between(0.3, 3);
+  // Of few digits, which Python writes back as they stand here.
+  double rounded = 0;
+  if (!absl::SimpleAtod(absl::StrFormat("%.3g", other), &rounded)) return "";
+  return json(rounded).dump();
+}
+
+bool DrawNumbers(Dice& dice, json& tree) {
+  bool any = false;
+  if (tree.value("kind", "") == "literal") {
+    const std::string other = OtherNumber(dice, tree.value("value", ""));
+    if (!other.empty()) tree["value"] = other;
+    return !other.empty();
+  }
+  if (tree.contains("items")) {
+    for (json& item : tree["items"]) any |= DrawNumbers(dice, item);
+  }
+  return any;
+}
+
+using Change = std::function<void(host::TensorFile&)>;
+
+// Every tensor of the file that `fill` gives something for, each memory once, after `change`.
+absl::Status Redraw(const std::string& in, const std::string& out, const Change& change, const Fill& fill) {
   try {
     const at::NoGradGuard no_grad;
     absl::StatusOr<host::TensorFile> file = host::ReadTensorFile(in);
     if (!file.ok()) return file.status();
+    if (change) change(*file);
     std::set<std::pair<const void*, int64_t>> done;
     for (auto& [name, tensor] : file->tensors) {
       if (!IsFloat(tensor) || tensor.numel() == 0) continue;
@@ -200,27 +249,69 @@ std::map<std::string, WeightRole> WeightRoles(const program::Program& original) 
   return roles;
 }
 
+at::Tensor DrawWide(const at::Tensor& like, bool keeps_domain, bool mostly_large) {
+  Domain domain = DomainOf(like);
+  if (!like.is_floating_point() || like.numel() == 0) return {};
+  if (!keeps_domain) domain = Domain::kAny;
+  if (domain == Domain::kKeep) return {};
+  Dice dice(mostly_large ? 1 : 2);
+  at::Tensor drawn = DrawInput(dice, like, domain, Reach::kWide, mostly_large);
+  if (domain == Domain::kAny && !mostly_large) {
+    const at::Tensor scale = RowScales(like, {1e-2, 0.1, 1}), far = RowScales(like, {0, 0, 30, -30});
+    drawn = Normal(like.sizes()).add_(far).mul_(scale);
+  }
+  return drawn.to(like.scalar_type()).to(like.device());
+}
+
+std::set<std::string> BranchingWeights(const program::Program& original) {
+  std::vector<bool> read(original.values.size(), false);
+  for (size_t i = original.calls.size(); i-- > 0;) {
+    const program::Call& call = original.calls[i];
+    bool leads = (call.marks & program::kDataDependent) != 0;
+    for (const std::vector<program::ValueId>& made : {call.results, call.mutated_to}) {
+      for (const program::ValueId id : made) leads |= id >= 0 && read[static_cast<size_t>(id)];
+    }
+    if (!leads) continue;
+    for (const program::ValueId id : program::Reads(call)) read[static_cast<size_t>(id)] = true;
+  }
+  std::set<std::string> keys;
+  for (const program::Value& value : original.values) {
+    if (read[static_cast<size_t>(value.id)]) keys.insert(value.paths.begin(), value.paths.end());
+  }
+  return keys;
+}
+
 absl::Status DrawWeights(const std::string& built, const std::map<std::string, WeightRole>& roles,
                          int64_t seed, Reach reach, const std::string& out) {
   Dice dice(seed);
-  return Redraw(built, out, [&](const std::string& name, const at::Tensor& tensor) {
+  return Redraw(built, out, {}, [&](const std::string& name, const at::Tensor& tensor) {
     const auto role = roles.find(name);
     if (role == roles.end() || role->second == WeightRole::kFixed) return at::Tensor();
     return DrawWeight(dice, tensor, role->second, reach);
   });
 }
 
-absl::StatusOr<bool> DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
-                                const std::string& out) {
-  Dice dice(seed);
-  bool any = false;
-  STRATA_RETURN_IF_ERROR(Redraw(drawn, out, [&](const std::string&, const at::Tensor& tensor) {
+absl::StatusOr<DrawnInputs> DrawInputs(const std::string& drawn, const InputDraw& draw,
+                                       const std::string& out) {
+  Dice dice(draw.seed);
+  DrawnInputs found;
+  const auto others = [&](host::TensorFile& file) {
+    if (!draw.others) return;
+    std::set<size_t> seen;
+    for (const char* tree : {"args", "kwargs"}) {
+      if (!file.trees.contains(tree)) continue;
+      SetApart(file.trees[tree], seen, file);
+      found.numbers |= DrawNumbers(dice, file.trees[tree]);
+    }
+  };
+  STRATA_RETURN_IF_ERROR(Redraw(drawn, out, others, [&](const std::string&, const at::Tensor& tensor) {
     Domain domain = DomainOf(tensor);
-    if (domain == Domain::kUnit && reach == Reach::kWide && mostly_large) domain = Domain::kAny;
-    any |= domain != Domain::kKeep;
-    return domain == Domain::kKeep ? at::Tensor() : DrawInput(dice, tensor, domain, reach, mostly_large);
+    if (domain == Domain::kUnit && draw.reach == Reach::kWide && draw.mostly_large) domain = Domain::kAny;
+    found.tensors |= domain != Domain::kKeep;
+    if (domain == Domain::kKeep) return at::Tensor();
+    return DrawInput(dice, tensor, domain, draw.reach, draw.mostly_large);
   }));
-  return any;
+  return found;
 }
 
 }  // namespace strata::verify

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -27,6 +28,8 @@ enum class WeightRole : uint8_t {
 };
 // state_dict key -> role. Keys that no value of `original` has are kFixed.
 std::map<std::string, WeightRole> WeightRoles(const program::Program& original);
+// The keys of parameters that a number leads back to which Python read: other values may take another branch.
+std::set<std::string> BranchingWeights(const program::Program& original);
 
 // Every floating parameter of the file at `built` gets a distribution of its own: mean, spread, sign, and
 // whether it has bounds. Matrices and filters are scaled by 1 / sqrt(fan in), so that deep models stay
@@ -38,9 +41,18 @@ absl::Status DrawWeights(const std::string& built, const std::map<std::string, W
 // whole numbers, truth values, masks of 0 and 1 and masks with infinities are kept, probabilities stay
 // probabilities, what is positive stays positive. What lies in [0, 1] (torch.rand) stays there too, but for a
 // wide draw that is `mostly_large`: it takes it for any number. All else spreads over rows of its own scale:
-// `mostly_large` decides between 1 to 100 and 0 to 1. Says whether anything was drawn. REQUIRES: reach is not
-// kAsBuilt.
-absl::StatusOr<bool> DrawInputs(const std::string& drawn, int64_t seed, Reach reach, bool mostly_large,
-                                const std::string& out);
+// `mostly_large` decides between 1 to 100 and 0 to 1. With `others`, one tensor that is given twice becomes
+// two, and Python's numbers become others: fractions any of their sign, whole ones from 2 on the next.
+// REQUIRES: reach is not kAsBuilt.
+struct InputDraw {
+  int64_t seed = 0;
+  Reach reach = Reach::kWide;
+  bool mostly_large = false, others = false;
+};
+struct DrawnInputs {
+  bool tensors = false, numbers = false;  // some of these are other than they came
+};
+absl::StatusOr<DrawnInputs> DrawInputs(const std::string& drawn, const InputDraw& draw,
+                                       const std::string& out);
 
 }  // namespace strata::verify

@@ -11,6 +11,7 @@
 #include "worker/engine/verify/bundle_rules.h"
 #include "worker/engine/verify/runs.h"
 #include "worker/engine/verify/source_scan.h"
+#include "worker/engine/verify/step_alone.h"
 #include "worker/engine/verify/verify.h"
 
 namespace strata::verify {
@@ -135,10 +136,10 @@ std::optional<std::set<std::string>> Respelled(const ordered_json& coverage_repo
 
 // All of them alone; those that call themselves kernels as the kernels of a bundle by others.
 absl::Status JudgeChildren(const Context& context, const std::string& folder, const StepOptions& options,
-                           std::optional<std::set<std::string>> respelled, Found& found) {
+                           const StepVerdict& step, Found& found) {
   BundleFiles files;
   BundleFacts facts{
-      .components = {}, .steps = {}, .composition = {}, .respelled = std::move(respelled), .source = {}};
+      .components = {}, .steps = {}, .composition = {}, .respelled = Respelled(step.coverage_report), .source = {}};
   for (const auto& [stem, workloads] : options.child_workloads) {
     const std::string path = absl::StrCat("children/", stem, ".py");
     STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, path)));
@@ -152,6 +153,7 @@ absl::Status JudgeChildren(const Context& context, const std::string& folder, co
   const Prices::Scope price(context.prices, rules::kKernel);
   Report report;
   CheckAlone(BundleIndex(files, facts), &report);
+  found.Add(StepAloneViolations(files, facts, step.facts));
   std::erase_if(files.components, [](const ComponentFile& c) { return c.level != plan::Level::kKernel; });
   const BundleIndex kernels(files, facts);
   for (const auto check : {CheckKernels, CheckNames, CheckDuplicates}) check(kernels, &report);
@@ -164,7 +166,7 @@ absl::StatusOr<FolderVerdict> JudgeStep(const Context& context, const std::strin
   Found children;  // after the step's own, which say more about why
   STRATA_ASSIGN_OR_RETURN(const StepOptions options, OptionsOf(context, folder));
   STRATA_ASSIGN_OR_RETURN(StepVerdict step, VerifyStep(context, folder, options));
-  STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, options, Respelled(step.coverage_report), children));
+  STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, options, step, children));
   const bool step_is_clean = step.violations.empty();
   found.Add(std::move(step.violations));
   found.Add(std::move(children.violations));

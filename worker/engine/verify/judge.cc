@@ -10,13 +10,16 @@
 #include "base/status.h"
 #include "worker/engine/verify/alone.h"
 #include "worker/engine/verify/compare.h"
+#include "worker/engine/verify/constants_check.h"
 #include "worker/engine/verify/dataflow_check.h"
 #include "worker/engine/verify/draws.h"
 #include "worker/engine/verify/formulas.h"
 #include "worker/engine/verify/idle.h"
+#include "worker/engine/verify/places.h"
 #include "worker/engine/verify/reconcile.h"
 #include "worker/engine/verify/replay_claim.h"
 #include "worker/engine/verify/runs.h"
+#include "worker/engine/verify/side_by_side.h"
 #include "worker/engine/verify/source_scan.h"
 #include "worker/engine/verify/trials.h"
 #include "worker/engine/verify/weight_transfer.h"
@@ -117,15 +120,17 @@ class Judging {
             "compose the model from the kernels' classes there, and compare it with the original"}});
       return absl::OkStatus();
     }
-    const bool may_keep = !scans[1].keeps.empty();
-    Add(SourceViolations(scan, name, may_keep));
+    keeps_ = !scans[1].keeps.empty();
+    Add(SourceViolations(scan, name, keeps_));
     for (const auto& [stem, line] : scan.children.items()) {
       if (!step || FileExists(absl::StrCat(claim_.children_dir, "/", stem, ".py"))) continue;
       Add({{rules::kLayout, name, line.get<int>(),
             absl::StrCat("imports children/", stem, ".py, which is not there"), "add the file"}});
     }
-    for (size_t i = 0; i < children.size(); ++i)
-      Add(SourceViolations(scans[i + 2], "children/" + children[i], may_keep));
+    for (size_t i = 0; i < children.size(); ++i) {
+      Add(SourceViolations(scans[i + 2], "children/" + children[i], keeps_));
+      if (scans[i + 2].has_class) with_model_.insert(Stem(children[i]));
+    }
     return absl::OkStatus();
   }
 
@@ -133,7 +138,7 @@ class Judging {
 
   absl::Status RunBoth() {
     STRATA_ASSIGN_OR_RETURN(OriginalRuns original,
-                            RunOriginal(context_, claim_.original_file, claim_.workloads, scratch_));
+                            RunOriginal(context_, claim_.original_file, claim_.workloads, keeps_, scratch_));
     if (original.outcome.status != host::RunStatus::kOk) {
       Stop(std::move(original.outcome), claim_.original_name);
       return absl::OkStatus();
@@ -208,12 +213,14 @@ class Judging {
     request.hidden = ran_.hidden;
     request.children_dir = ran_.children_dir;
     request.weight_map_path = map_path_;
+    request.afresh = keeps_;
     if (claim_.purpose == Purpose::kStep) request.draws = claim_.workloads;
     for (const TrialRun& trial : ran_.trials) {
       request.trials.push_back({.seed = trial.seed,
                                 .workload = trial.workload,
                                 .inputs_path = trial.inputs_path,
-                                .weights_path = trial.weights_path});
+                                .weights_path = trial.weights_path,
+                                .again = trial.again});
     }
     const host::RunOutcome outcome = context_.zygote.Run(request, context_.limits);
     if (outcome.status != host::RunStatus::kOk) {
@@ -296,11 +303,13 @@ class Judging {
       }
       if (ran_.trials[i].seed == kSeeds[0]) NoteCalls(program, scopes);
       if (i == 0) continue;
-      Add(NumberViolations(ran_.refactored[0], program, scopes));
+      // Numbers among the inputs are others there.
+      if (!ran_.trials[i].other_numbers) Add(NumberViolations(ran_.refactored[0], program, scopes));
       Add(ConstantViolations(ran_.refactored[0], program, ran_.original[i]));
     }
     const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
     Add(FormulaViolations(ran_.original[0], ran_.refactored[0], scopes));
+    Add(ChildClassViolations(ran_.refactored[0], scopes, with_model_));
     Add(ParameterViolations(ran_.refactored[0], ran_.original[0], scopes, own_file));
     Add(WeightViolations(ran_.original[0], ran_.refactored[0], map_));
     Add(LostWeights(ran_.original[0], ran_.refactored[0], map_));
@@ -371,7 +380,29 @@ class Judging {
 
   // ---- operators
 
+  // What is computed from nothing is a setting too.
+  absl::Status CheckConstants() {
+    if (!TakesConstants(ran_.original[0]) || !TakesConstants(ran_.refactored[0])) return absl::OkStatus();
+    STRATA_ASSIGN_OR_RETURN(const std::string text,
+                            context_.zygote.RunTrusted(
+                                [&]() -> absl::StatusOr<std::string> {
+                                  STRATA_ASSIGN_OR_RETURN(const auto others, FindOtherConstants(ran_));
+                                  json rows = json::array();
+                                  for (const OtherConstant& other : others)
+                                    rows.push_back({other.call, other.what});
+                                  return rows.dump();
+                                },
+                                JudgingLimits(context_)));
+    for (const json& row : json::parse(text)) {
+      const program::Call& call = ran_.refactored[0].call(row[0].get<program::CallId>());
+      Add({{rules::kOperators, FileOf(ran_.refactored[0], call), LineOf(ran_.refactored[0], call),
+            row[1].get<std::string>(), "give it the constant of the original"}});
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status CheckOperators() {
+    if (!HasRule(rules::kReplay)) STRATA_RETURN_IF_ERROR(CheckConstants());
     std::set<std::string> spelled;  // operators that the first trial has another spelling by
     for (size_t i = 0; i < ran_.trials.size(); ++i) {
       const Surplus surplus = Reconcile(ran_.original[i], ran_.refactored[i]);
@@ -457,7 +488,31 @@ class Judging {
         Add({refactored ? Invented(ran_.refactored[0], use) : Missing(ran_.original[0], use)});
       }
     }
-    if (!idle) judgement_.notes.push_back(SpellingNote(surplus));
+    if (!idle) STRATA_RETURN_IF_ERROR(CheckSideBySide());
+    if (!HasRule(rules::kOperators)) judgement_.notes.push_back(SpellingNote(surplus));
+    return absl::OkStatus();
+  }
+
+  // On redrawn weights, which make the values inside telling.
+  absl::Status CheckSideBySide() {
+    const size_t trial = ran_.trials.size() > 1 ? 1 : 0;
+    const Surplus surplus = Reconcile(ran_.original[trial], ran_.refactored[trial]);
+    STRATA_ASSIGN_OR_RETURN(
+        const std::string text,
+        context_.zygote.RunTrusted(
+            [&]() -> absl::StatusOr<std::string> {
+              STRATA_ASSIGN_OR_RETURN(const auto others, FindOtherFunctions(ran_, trial, surplus));
+              json rows = json::array();
+              for (const OtherFunction& other : others) rows.push_back({other.refactored, other.what});
+              return rows.dump();
+            },
+            JudgingLimits(context_)));
+    for (const json& row : json::parse(text)) {
+      const program::Call& call = ran_.refactored[trial].call(row[0].get<program::CallId>());
+      Add({{rules::kOperators, FileOf(ran_.refactored[trial], call), LineOf(ran_.refactored[trial], call),
+            row[1].get<std::string>(),
+            "execute the original's operator, or what agrees with it on large, tiny and negative numbers"}});
+    }
     return absl::OkStatus();
   }
 
@@ -482,6 +537,8 @@ class Judging {
            .refactored_outputs = refactored("outputs"),
            .original_after = original("after"),
            .refactored_after = refactored("after"),
+           .original_again = run.again ? original("again") : "",
+           .refactored_again = run.again ? refactored("again") : "",
            .inputs = run.inputs_path,
            .scaled_atol = run.weights != Reach::kAsBuilt || run.inputs != Reach::kAsBuilt,
            .by_judge = run.by_judge});
@@ -521,15 +578,16 @@ class Judging {
   }
 
   void AddDifferences(const ordered_json& trial) {
-    for (const char* list : {"output_details", "inputs_after"}) {
+    for (const char* list : {"output_details", "inputs_after", "second_call"}) {
       for (const ordered_json& detail : trial.value(list, ordered_json::array())) {
         if (detail.value("matches", true)) continue;
-        const bool output = list[0] == 'o';
+        const bool output = list[0] != 'i';
         const char* rule = !output                    ? rules::kInputs
                            : detail.contains("shape") ? rules::kNumbers
                                                       : rules::kOutputs;
         Add({{rule, BaseName(claim_.refactored_name), 0,
-              absl::StrCat("seed ", trial["seed"].get<int64_t>(), ", ", output ? "output " : "input ",
+              absl::StrCat("seed ", trial["seed"].get<int64_t>(), list[0] == 's' ? ", second call" : "",
+                           ", ", output ? "output " : "input ",
                            detail["output_idx"].get<int>(), ": ",
                            detail.value("reason", "the numbers differ"), MaxDiff(detail)),
               output ? "compute what the original computes"
@@ -608,7 +666,9 @@ class Judging {
   WeightMap map_;
   json draws_;  // of original.py
   RanClaim ran_;
+  bool keeps_ = false;  // the original sets attributes in its forward
   bool ran_both_ = false;
+  std::set<std::string> with_model_;  // stems of children that define a Model
   std::set<std::string> told_;
   Judgement judgement_;
 };

@@ -277,6 +277,21 @@ std::vector<Violation> HiddenChanges(const Program& refactored, const Program& o
   return violations;
 }
 
+std::vector<Violation> ChildClassViolations(const Program& refactored, const ChildScopes& scopes,
+                                            const std::set<std::string>& with_model) {
+  std::vector<Violation> violations;
+  for (const ChildScopes::ChildRun& run : scopes.runs()) {
+    const ModuleId id = refactored.invocations[static_cast<size_t>(run.invocation)].module;
+    const Module& module = refactored.modules[static_cast<size_t>(id)];
+    if (module.class_name == "Model" || !with_model.contains(run.stem)) continue;
+    violations.push_back({rules::kModules, absl::StrCat("children/", run.stem, ".py"), 0,
+                          absl::StrCat("'", Dotted(module, ""), "' is a ", module.class_name,
+                                       ", while the file's component is Model"),
+                          "call Model, one component a file"});
+  }
+  return violations;
+}
+
 std::vector<Violation> ParameterViolations(const Program& refactored, const Program& original,
                                            const ChildScopes& scopes, const std::string& own_file) {
   const auto is_parent = [&](const Module& module) {

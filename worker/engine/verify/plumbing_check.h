@@ -2,6 +2,7 @@
 // Holds what a refactored forward recorded against the plumbing table (docs/bundle_format.md, "What may
 // stand in a refactored forward"). Pure: Programs in, violations out.
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,11 @@ std::vector<Violation> ConstantViolations(const program::Program& one, const pro
 // original has no such operator in place (rule `inputs`): a second result behind the parent's back.
 std::vector<Violation> HiddenChanges(const program::Program& refactored, const program::Program& original,
                                      const ChildScopes& scopes);
+
+// A child of another class than Model, where its file defines a Model: what runs alone is not what runs here
+// (rule `modules`). `with_model`: stems of the files that define one.
+std::vector<Violation> ChildClassViolations(const program::Program& refactored, const ChildScopes& scopes,
+                                            const std::set<std::string>& with_model);
 
 // Modules that are neither children nor containers, parameters held outside children, and buffers that
 // are not the original's own (rules `modules`, `parameters`, `buffers`).

@@ -14,12 +14,14 @@ namespace strata::verify {
 namespace {
 
 constexpr int kJudgesSeeds = 2;
+constexpr char kNaN[] = "gives NaN", kInf[] = "gives Inf";
 
 // Large inputs in one of the judge's trials, small ones in the other.
 struct Draft {
   TrialRun run;
   bool mostly_large = false;
   int step = 0;     // how often it was drawn again
+  bool careful = false;  // what Python branches on stays as it comes
   std::string why;  // and the last reason
   program::Program program;
   bool done = false;
@@ -52,7 +54,8 @@ std::vector<Draft> MakeDrafts(int workloads) {
       // Never one of the contract's, never negative.
       const auto seed = static_cast<int64_t>(device() % 2'000'000'000u) + 1000 + workload * kJudgesSeeds + i;
       drafts.push_back(
-          {.run = {.seed = seed, .workload = workload, .by_judge = true}, .mostly_large = i == 0});
+          {.run = {.seed = seed, .workload = workload, .by_judge = true, .again = i + 1 == kJudgesSeeds},
+           .mostly_large = i == 0});
       SetStep(drafts.back(), 0);
     }
   }
@@ -61,8 +64,8 @@ std::vector<Draft> MakeDrafts(int workloads) {
 
 class Original {
  public:
-  Original(const Context& context, const std::string& file, const TempDir& scratch)
-      : context_(context), file_(file), scratch_(scratch) {}
+  Original(const Context& context, const std::string& file, bool afresh, const TempDir& scratch)
+      : context_(context), file_(file), afresh_(afresh), scratch_(scratch) {}
 
   absl::StatusOr<OriginalRuns> Run(int workloads) {
     drafts_ = MakeDrafts(workloads);
@@ -72,7 +75,7 @@ class Original {
       STRATA_RETURN_IF_ERROR(RunPending());
     }
     for (Draft& draft : drafts_) {
-      if (draft.step > 0) runs_.notes.push_back(Note(draft));
+      if (!draft.why.empty()) runs_.notes.push_back(Note(draft));
       runs_.trials.push_back(std::move(draft.run));
       runs_.programs.push_back(std::move(draft.program));
     }
@@ -85,7 +88,9 @@ class Original {
   }
 
   static std::string Note(const Draft& draft) {
-    return absl::StrCat("seed ", draft.run.seed, ": weights ", ReachName(draft.run.weights), ", inputs ",
+    const bool all = !draft.careful || draft.run.weights == Reach::kAsBuilt;
+    return absl::StrCat("seed ", draft.run.seed, ": weights ", ReachName(draft.run.weights),
+                        all ? "" : " but for those that lead to a branch", ", inputs ",
                         ReachName(draft.run.inputs), ", because farther out the original ", draft.why);
   }
 
@@ -94,6 +99,7 @@ class Original {
     built_dir_ = Subfolder(scratch_, "original");
     host::RunRequest request = MakeRequest(context_, file_, "Model", built_dir_);
     request.record = request.save_weights = request.save_inputs = request.save_outputs = true;
+    request.afresh = afresh_;
     request.draws = 1 + drafts_.back().run.workload;
     for (const Draft& draft : drafts_) {
       request.trials.push_back({.seed = draft.run.seed,
@@ -132,39 +138,50 @@ class Original {
                                                            [&]() -> absl::StatusOr<std::string> {
                                                              std::string drawn;
                                                              for (const Draft& draft : drafts_) {
-                                                               bool any = false;
+                                                               DrawnInputs any;
                                                                if (!draft.done) {
                                                                  STRATA_ASSIGN_OR_RETURN(
                                                                      any, DrawOne(draft, roles));
                                                                }
-                                                               drawn += any ? 'y' : 'n';
+                                                               drawn += any.tensors ? 'y' : 'n';
+                                                               drawn += any.numbers ? 'y' : 'n';
                                                              }
                                                              return drawn;
                                                            },
                                                            JudgingLimits(context_)));
-    for (size_t i = 0; i < std::min(drafts_.size(), widened.size()); ++i) {
-      if (!drafts_[i].done) drafts_[i].run.other_inputs = widened[i] == 'y';
+    for (size_t i = 0; 2 * i + 1 < widened.size() && i < drafts_.size(); ++i) {
+      if (drafts_[i].done) continue;
+      drafts_[i].run.other_inputs = widened[2 * i] == 'y';
+      drafts_[i].run.other_numbers = widened[2 * i + 1] == 'y';
     }
     return absl::OkStatus();
   }
 
   // In a trusted fork. Whether any of its inputs are other than drawn by get_inputs().
-  absl::StatusOr<bool> DrawOne(const Draft& draft, const std::map<std::string, WeightRole>& roles) const {
+  absl::StatusOr<DrawnInputs> DrawOne(const Draft& draft, std::map<std::string, WeightRole> roles) const {
     const TrialRun& run = draft.run;
+    if (draft.careful) {
+      for (const std::string& key : BranchingWeights(drafts_[0].program)) roles.erase(key);
+    }
     // Two trials of one seed differ in their workload only: the weights are the same.
     if (run.weights != Reach::kAsBuilt) {
       STRATA_RETURN_IF_ERROR(
           DrawWeights(built_dir_ + "/weights.bin", roles, run.seed, run.weights, run.weights_path));
     }
-    if (run.inputs == Reach::kAsBuilt) return false;
-    return DrawInputs(TrialFile(built_dir_, "inputs", run.seed, run.workload), run.seed, run.inputs,
-                      draft.mostly_large, run.inputs_path);
+    if (run.inputs == Reach::kAsBuilt) return DrawnInputs{};
+    return DrawInputs(TrialFile(built_dir_, "inputs", run.seed, run.workload),
+                      {.seed = run.seed,
+                       .reach = run.inputs,
+                       .mostly_large = draft.mostly_large,
+                       .others = !draft.mostly_large && !draft.careful},
+                      run.inputs_path);
   }
 
   absl::Status RunPending() {
     const std::string dir = Subfolder(scratch_, absl::StrCat("original_", round_++));
     host::RunRequest request = MakeRequest(context_, file_, "Model", dir);
     request.record = request.save_outputs = true;
+    request.afresh = afresh_;
     std::vector<Draft*> pending;
     for (Draft& draft : drafts_) {
       if (draft.done) continue;
@@ -173,7 +190,8 @@ class Original {
       request.trials.push_back({.seed = draft.run.seed,
                                 .workload = draft.run.workload,
                                 .inputs_path = draft.run.inputs_path,
-                                .weights_path = draft.run.weights_path});
+                                .weights_path = draft.run.weights_path,
+                                .again = draft.run.again});
     }
     host::RunOutcome outcome = context_.zygote.Run(request, context_.limits);
     if (outcome.status != host::RunStatus::kOk && outcome.status != host::RunStatus::kRaised) {
@@ -193,6 +211,7 @@ class Original {
   // Draws nearer to what the model comes with; false where nothing is nearer.
   static bool Nearer(Draft& draft, const std::string& why) {
     draft.why = why;
+    if (!draft.careful && why != kNaN && why != kInf) return draft.careful = true;
     return SetStep(draft, draft.step + 1);
   }
 
@@ -247,14 +266,15 @@ class Original {
   absl::StatusOr<std::string> NumbersOf(const TrialRun& run) const {
     STRATA_ASSIGN_OR_RETURN(const NonFinite now,
                             FindNonFinite(TrialFile(run.original_dir, "outputs", run.seed, run.workload)));
-    if (now.nan) return std::string("gives NaN");
+    if (now.nan) return std::string(kNaN);
     STRATA_ASSIGN_OR_RETURN(const NonFinite then,
                             FindNonFinite(TrialFile(built_dir_, "outputs", kSeeds[0], run.workload)));
-    return std::string(now.inf && !then.inf ? "gives Inf" : "");
+    return std::string(now.inf && !then.inf ? kInf : "");
   }
 
   const Context& context_;
   const std::string file_;
+  const bool afresh_;
   const TempDir& scratch_;
   std::string built_dir_;
   int round_ = 0;
@@ -265,8 +285,8 @@ class Original {
 }  // namespace
 
 absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
-                                         const TempDir& scratch) {
-  return Original(context, file, scratch).Run(workloads);
+                                         bool afresh, const TempDir& scratch) {
+  return Original(context, file, afresh, scratch).Run(workloads);
 }
 
 }  // namespace strata::verify

@@ -21,6 +21,8 @@ struct TrialRun {
   bool by_judge = false;  // its seed was drawn for this verdict only
   Reach weights = Reach::kAsBuilt, inputs = Reach::kAsBuilt;
   bool other_inputs = false;              // some of its inputs were drawn; whole numbers and masks are kept
+  bool other_numbers = false;             // and some of Python's numbers among them
+  bool again = false;                     // the model is called twice: again_ is what the second call gives
   std::string weights_path, inputs_path;  // what both sides begin with
   std::string original_dir;               // outputs_, after_, program_ of this trial, see TrialFile
 };
@@ -36,8 +38,10 @@ struct OriginalRuns {
 // Builds the original once as it is and runs seed 42 on that; all other seeds with parameters redrawn, the
 // judge's on inputs of a wide range too. A draw on which the original raises, gives NaN, an Inf that it does
 // not give for seed 42, or takes another branch is drawn again nearer to what it comes with, at last as it
-// comes; that is noted. `scratch` holds the files as long as they are needed.
+// comes; that is noted. Before it goes nearer because of a branch, the weights that lead to a branch keep
+// their values. `scratch` holds the files as long as they are needed.
+// `afresh`: every trial has a model of its own.
 absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
-                                         const TempDir& scratch);
+                                         bool afresh, const TempDir& scratch);
 
 }  // namespace strata::verify

@@ -1,0 +1,98 @@
+#include "worker/engine/verify/draw.h"
+
+#include <gtest/gtest.h>
+
+#include "ATen/ATen.h"
+#include "base/files.h"
+#include "worker/engine/host/tensor_file.h"
+#include "worker/engine/program/builder.h"
+#include "worker/engine/verify/draw_tensor.h"
+
+namespace strata::verify {
+namespace {
+
+using host::TensorFile;
+using nlohmann::json;
+using program::Builder;
+using program::T;
+
+class DrawTest : public ::testing::Test {
+ protected:
+  DrawTest() : dir_(*TempDir::Create("draw")) {}
+
+  // What becomes of these arguments.
+  TensorFile Draw(const TensorFile& given, bool others) {
+    EXPECT_TRUE(host::WriteTensorFile(dir_.path() + "/in.bin", given).ok());
+    const absl::StatusOr<DrawnInputs> drawn =
+        DrawInputs(dir_.path() + "/in.bin", {.seed = 7, .reach = Reach::kWide, .others = others},
+                   dir_.path() + "/out.bin");
+    EXPECT_TRUE(drawn.ok()) << drawn.status();
+    drawn_ = *drawn;
+    return *host::ReadTensorFile(dir_.path() + "/out.bin");
+  }
+
+  TempDir dir_;
+  DrawnInputs drawn_;
+};
+
+json Args(const json& items) {
+  return {{"args", {{"kind", "tuple"}, {"class", "tuple"}, {"items", items}}}};
+}
+json Literal(const char* text) { return {{"kind", "literal"}, {"value", text}}; }
+json Tensor(int index) { return {{"kind", "tensor"}, {"index", index}}; }
+
+TEST_F(DrawTest, OneTensorThatIsGivenTwiceBecomesTwo) {
+  TensorFile given;
+  given.tensors.emplace_back("x", at::randn({3, 4}));
+  given.trees = Args({Tensor(0), Tensor(0)});
+  EXPECT_EQ(Draw(given, false).tensors.size(), 1u);
+  const TensorFile apart = Draw(given, true);
+  ASSERT_EQ(apart.tensors.size(), 2u);
+  EXPECT_EQ(apart.trees["args"]["items"][1]["index"], 1);
+  EXPECT_FALSE(at::equal(apart.tensors[0].second, apart.tensors[1].second));
+}
+
+TEST_F(DrawTest, NumbersBecomeOthersOfTheirKind) {
+  TensorFile given;
+  given.tensors.emplace_back("x", at::randn({3, 4}));
+  given.trees = Args({Tensor(0), Literal("0.5"), Literal("-4.0"), Literal("7"), Literal("1"), Literal("True"),
+                      Literal("'mean'"), Literal("nan")});
+  Draw(given, false);
+  EXPECT_FALSE(drawn_.numbers);
+  const json items = Draw(given, true).trees["args"]["items"];
+  EXPECT_TRUE(drawn_.numbers);
+  const auto number = [&](int i) { return std::stod(items[i]["value"].get<std::string>()); };
+  EXPECT_GT(number(1), 0);
+  EXPECT_LT(number(1), 1);
+  EXPECT_NE(number(1), 0.5);
+  EXPECT_LT(number(2), 0);
+  EXPECT_NE(number(2), -4);
+  EXPECT_EQ(items[3]["value"], "8");
+  const char* const kept[] = {"1", "True", "'mean'", "nan"};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(items[4 + i]["value"], kept[i]);
+}
+
+TEST(DrawWide, IsWideInsideAModelAndInTheDomainOfItsInputs) {
+  const at::Tensor positive = at::rand({64, 32}).add(0.5).mul(4);
+  EXPECT_GT(DrawWide(positive, true, true).min().item<float>(), 0);
+  const at::Tensor inside = DrawWide(positive, false, true);
+  EXPECT_LT(inside.min().item<float>(), -50);
+  EXPECT_GT(inside.max().item<float>(), 50);
+  EXPECT_FALSE(DrawWide(at::arange(4), true, true).defined());
+  const at::Tensor mask = at::ones({4});
+  EXPECT_FALSE(DrawWide(mask, true, true).defined());
+}
+
+TEST(BranchingWeights, AreThoseThatANumberOfPythonsLeadsBackTo) {
+  Builder b;
+  const auto x = b.Input("x", {2}), gate = b.Parameter("gate", {2}), weight = b.Parameter("weight", {2});
+  const auto sum = b.Op("aten::sum", {T("self", gate)}, {});
+  b.Op("aten::_local_scalar_dense", {T("self", sum)}, {});
+  b.last_call().results.clear();
+  b.last_call().marks |= program::kDataDependent;
+  const auto y = b.Op("aten::mul.Tensor", {T("self", x), T("other", weight)}, {2});
+  EXPECT_EQ(BranchingWeights(b.Finish({y})), std::set<std::string>{"gate"});
+}
+
+}  // namespace
+}  // namespace strata::verify
