@@ -89,7 +89,6 @@ TEST(BranchingWeights, AreThoseThatANumberOfPythonsLeadsBackTo) {
   const auto sum = b.Op("aten::sum", {T("self", gate)}, {});
   b.Op("aten::_local_scalar_dense", {T("self", sum)}, {});
   b.last_call().results.clear();
-  b.last_call().marks |= program::kDataDependent;
   const auto y = b.Op("aten::mul.Tensor", {T("self", x), T("other", weight)}, {2});
   EXPECT_EQ(BranchingWeights(b.Finish({y})), std::set<std::string>{"gate"});
 }

@@ -108,7 +108,8 @@ absl::Status HideFiles(const std::vector<std::string>& hidden, bool read_only,
   STRATA_RETURN_IF_ERROR(paths.empty() ? Allow(ruleset, "/", elsewhere)
                                        : AllowAllBut(ruleset, "/", paths, elsewhere));
   if (read_only) {
-    STRATA_RETURN_IF_ERROR(Allow(ruleset, "/dev", all));
+    // CUDA names its threads in /proc. Memory of other processes stays shut: landlock keeps ptrace out too.
+    for (const char* path : {"/dev", "/proc/self"}) STRATA_RETURN_IF_ERROR(Allow(ruleset, path, all));
     for (const std::string& path : writable) STRATA_RETURN_IF_ERROR(Allow(ruleset, path, all));
   }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return absl::ErrnoToStatus(errno, "no_new_privs");

@@ -25,7 +25,11 @@ StatedLevel LevelIn(const std::string& text) {
   for (const absl::string_view raw : absl::StrSplit(text, '\n')) {
     ++number;
     absl::string_view line = absl::StripAsciiWhitespace(raw);
-    while (absl::ConsumePrefix(&line, "#")) line = absl::StripAsciiWhitespace(line);
+    // The marks of a comment, and of a docstring of one line.
+    while (absl::ConsumePrefix(&line, "#") || absl::ConsumePrefix(&line, "\"") ||
+           absl::ConsumeSuffix(&line, "\"")) {
+      line = absl::StripAsciiWhitespace(line);
+    }
     if (!absl::ConsumePrefix(&line, "Abstraction Level:")) continue;
     stated = {number, std::string(absl::StripAsciiWhitespace(line))};
   }

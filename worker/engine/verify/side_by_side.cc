@@ -34,7 +34,7 @@ using Tensors = std::map<ValueId, at::Tensor>;
 
 constexpr int kGrowths = 6;       // how often a group takes in its neighbours
 constexpr size_t kMostCalls = 64;  // of a group: past it, it is the model that the trials compare
-constexpr size_t kMostGroups = 16;
+constexpr size_t kMostGroups = 16, kMostCandidates = 6;
 
 std::vector<ValueId> MadeBy(const Call& call) {
   std::vector<ValueId> made = call.results;
@@ -128,8 +128,14 @@ struct Group {
 
 // The same on the other side: where each value of the group was found.
 struct Place {
-  std::vector<ValueId> out;               // parallel to Group::out
-  std::map<ValueId, size_t> in;           // value -> index into Group::in
+  std::map<ValueId, size_t> in;            // value -> index into Group::in
+  std::vector<std::vector<ValueId>> outs;  // by index into Group::out: all that have its elements
+};
+
+// One that may be a value of the group, and what computes it.
+struct Candidate {
+  size_t out = 0;  // index into Group::out
+  ValueId value = program::kNoId;
   CallSet calls;
 };
 
@@ -153,10 +159,10 @@ class SideBySide {
       for (int growth = 0; growth <= kGrowths && group.calls.size() <= kMostCalls; ++growth) {
         SetBorders(group);
         if (group.in.empty() || group.out.empty()) break;
-        STRATA_ASSIGN_OR_RETURN(const std::optional<Place> place, FindPlace(group));
-        if (place.has_value()) {
-          STRATA_ASSIGN_OR_RETURN(const std::string difference, Compare(group, *place));
-          if (!difference.empty()) found.push_back(Told(core, *place, difference));
+        STRATA_ASSIGN_OR_RETURN(const Place place, FindPlace(group));
+        if (IsFound(place)) {
+          STRATA_ASSIGN_OR_RETURN(const std::optional<OtherFunction> other, Compare(group, core, place));
+          if (other.has_value()) found.push_back(*other);
           break;
         }
         Grow(group);
@@ -261,10 +267,9 @@ class SideBySide {
     return found;
   }
 
-  absl::StatusOr<std::optional<Place>> FindPlace(const Group& group) {
+  absl::StatusOr<Place> FindPlace(const Group& group) {
     STRATA_ASSIGN_OR_RETURN(recorded_, Recorded(group));
-    Place place;
-    std::vector<std::vector<ValueId>> outs(group.out.size());
+    Place place{.in = {}, .outs = std::vector<std::vector<ValueId>>(group.out.size())};
     Replay* replay = nullptr;
     std::optional<Replay> holder;
     const auto look = [&](ValueId id) {
@@ -274,7 +279,7 @@ class SideBySide {
         if (Alike(recorded_[group.in[i]], *tensor)) place.in.emplace(id, i);
       }
       for (size_t i = 0; i < group.out.size(); ++i) {
-        if (Alike(recorded_[group.out[i]], *tensor)) outs[i].push_back(id);
+        if (Alike(recorded_[group.out[i]], *tensor)) place.outs[i].push_back(id);
       }
     };
     STRATA_RETURN_IF_ERROR(Replayed(true,
@@ -291,27 +296,37 @@ class SideBySide {
                                            for (const ValueId id : MadeBy(call)) look(id);
                                          }},
                                     replay, holder));
+    return place;
+  }
+
+  // What computes it from the group's inputs alone, by some of the spelling.
+  std::vector<Candidate> Candidates(const Place& place, size_t out) const {
     std::set<ValueId> given;
     for (const auto& [id, index] : place.in) given.insert(id);
-    for (const std::vector<ValueId>& candidates : outs) {
-      const auto fits = std::find_if(candidates.begin(), candidates.end(), [&](ValueId id) {
-        return !given.contains(id) && theirs_.Slice({id}, given).has_value();
-      });
-      if (fits == candidates.end()) return std::nullopt;
-      place.out.push_back(*fits);
+    std::vector<Candidate> found;
+    for (const ValueId id : place.outs[out]) {
+      if (given.contains(id) || found.size() == kMostCandidates) continue;
+      std::optional<CallSet> calls = theirs_.Slice({id}, given);
+      if (!calls.has_value()) continue;
+      const bool spells =
+          std::any_of(calls->begin(), calls->end(), [&](CallId call) { return spelling_.contains(call); });
+      if (spells) found.push_back({.out = out, .value = id, .calls = *std::move(calls)});
     }
-    place.calls = *theirs_.Slice(place.out, given);
-    const bool spells = std::any_of(place.calls.begin(), place.calls.end(),
-                                    [&](CallId id) { return spelling_.contains(id); });
-    if (!spells) return std::nullopt;
-    return place;
+    return found;
+  }
+
+  bool IsFound(const Place& place) const {
+    for (size_t out = 0; out < place.outs.size(); ++out) {
+      if (Candidates(place, out).empty()) return false;
+    }
+    return true;
   }
 
   // ---- alone
 
   // What the calls give where the values of `given` are these. InvalidArgument where they cannot run.
-  absl::StatusOr<std::vector<at::Tensor>> Execute(bool refactored, const CallSet& calls, const Tensors& given,
-                                                  const std::vector<ValueId>& wanted, bool in_double) const {
+  absl::StatusOr<at::Tensor> Execute(bool refactored, const CallSet& calls, const Tensors& given,
+                                     ValueId wanted, bool in_double) const {
     STRATA_ASSIGN_OR_RETURN(Leaves leaves, LeavesOf(claim_, trial_, refactored));
     const auto cast = [&](const at::Tensor& tensor) {
       return in_double && tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor.clone();
@@ -331,12 +346,7 @@ class SideBySide {
          .leave = {},
          .before_call = [&](const Call& call) { return calls.contains(call.id); },
          .after_call = {}}));
-    std::vector<at::Tensor> results;
-    for (const ValueId id : wanted) {
-      STRATA_ASSIGN_OR_RETURN(const at::Tensor tensor, replay.Read(id));
-      results.push_back(tensor);
-    }
-    return results;
+    return replay.Read(wanted);
   }
 
   // The group's inputs as `tensors` (parallel to Group::in), by the values of one side.
@@ -352,10 +362,32 @@ class SideBySide {
     return given;
   }
 
+  // Of several values with the elements of one (the negative half of a leaky_relu, where nothing is positive)
+  // it is enough that one is the same function.
+  absl::StatusOr<std::optional<OtherFunction>> Compare(const Group& group, const CallSet& core,
+                                                       const Place& place) const {
+    for (size_t out = 0; out < group.out.size(); ++out) {
+      std::optional<OtherFunction> other;
+      for (const Candidate& candidate : Candidates(place, out)) {
+        STRATA_ASSIGN_OR_RETURN(const std::string difference, Difference(group, place, candidate));
+        if (!difference.empty()) {
+          other = Told(core, candidate, difference);
+        } else {
+          other.reset();
+          break;
+        }
+      }
+      if (other.has_value()) return other;
+    }
+    return std::nullopt;
+  }
+
   // "" where the two agree, or cannot be compared.
-  absl::StatusOr<std::string> Compare(const Group& group, const Place& place) const {
+  absl::StatusOr<std::string> Difference(const Group& group, const Place& place,
+                                         const Candidate& candidate) const {
+    const ValueId wanted = group.out[candidate.out];
     const std::optional<CallSet> calls =
-        ours_.Slice(group.out, std::set<ValueId>(group.in.begin(), group.in.end()));
+        ours_.Slice({wanted}, std::set<ValueId>(group.in.begin(), group.in.end()));
     if (!calls.has_value()) return std::string();
     for (const CallId id : *calls) {
       if ((ours_.program().call(id).marks & program::kRandom) != 0) return std::string();
@@ -363,16 +395,18 @@ class SideBySide {
     std::vector<at::Tensor> recorded;
     for (const ValueId id : group.in) recorded.push_back(recorded_.at(id));
     // First as recorded: what is written through views is not seen by the slice.
-    const auto plain = Execute(false, *calls, Ours(group, recorded), group.out, false);
-    const auto spelled = Execute(true, place.calls, Theirs(place, recorded), place.out, false);
-    if (!plain.ok() || !spelled.ok()) return std::string();
-    for (size_t i = 0; i < group.out.size(); ++i) {
-      if (!Alike(recorded_.at(group.out[i]), (*plain)[i]) || !Alike((*plain)[i], (*spelled)[i]))
-        return std::string();
-    }
+    const auto plain = Execute(false, *calls, Ours(group, recorded), wanted, false);
+    const auto spelled = Execute(true, candidate.calls, Theirs(place, recorded), candidate.value, false);
+    if (!plain.ok() || !spelled.ok() || !Alike(recorded_.at(wanted), *plain) || !Alike(*plain, *spelled))
+      return std::string();
     for (const bool mostly_large : {false, true}) {
-      STRATA_ASSIGN_OR_RETURN(std::string difference,
-                              CompareOn(group, place, *calls, Drawn(group, recorded, mostly_large)));
+      const std::vector<at::Tensor> drawn = Drawn(group, recorded, mostly_large);
+      const auto ours = Execute(false, *calls, Ours(group, drawn), wanted, false);
+      if (!ours.ok()) continue;  // the original does not bear these
+      const auto theirs = Execute(true, candidate.calls, Theirs(place, drawn), candidate.value, false);
+      if (!theirs.ok()) return std::string("it raises on numbers that the original's bears");
+      const auto exact = Execute(false, *calls, Ours(group, drawn), wanted, true);
+      std::string difference = DifferenceOf(*ours, *theirs, exact.ok() ? *exact : at::Tensor());
       if (!difference.empty()) return difference;
     }
     return std::string();
@@ -397,43 +431,33 @@ class SideBySide {
     return drawn;
   }
 
-  absl::StatusOr<std::string> CompareOn(const Group& group, const Place& place, const CallSet& calls,
-                                        const std::vector<at::Tensor>& drawn) const {
-    const auto ours = Execute(false, calls, Ours(group, drawn), group.out, false);
-    if (!ours.ok()) return std::string();  // the original does not bear these
-    const auto theirs = Execute(true, place.calls, Theirs(place, drawn), place.out, false);
-    if (!theirs.ok()) return std::string("it raises on numbers that the original's bears");
-    const auto exact = Execute(false, calls, Ours(group, drawn), group.out, true);
-    for (size_t i = 0; i < group.out.size(); ++i) {
-      const at::Tensor& original = (*ours)[i];
-      const at::Tensor a = Flat(original).to(at::kDouble), b = Flat((*theirs)[i]).to(at::kDouble);
-      if (a.numel() != b.numel()) return std::string();
-      const at::Tensor counts = at::isfinite(a);
-      const at::Tensor zeros = at::zeros_like(a);
-      const double step = original.is_floating_point() && original.element_size() < 4 ? 1e-3 : 1e-5;
-      double own = 0;  // what rounding does to the original
-      if (exact.ok() && (*exact)[i].numel() == a.numel()) {
-        const at::Tensor off = a.sub(Flat((*exact)[i]).to(at::kDouble)).abs();
-        own = at::where(counts.logical_and(at::isfinite(off)), off, zeros).max().item<double>();
-      }
-      const at::Tensor finite = at::where(counts, a, zeros);
-      const double rms = std::sqrt(finite.square().mean().item<double>());
-      const at::Tensor allowed = finite.abs().mul(step).add(step * rms + 10 * own);
-      const at::Tensor off = finite.sub(at::where(counts, b, zeros)).abs();
-      const at::Tensor bad = off.gt(allowed).logical_or(at::isfinite(off).logical_not());
-      if (!bad.any().item<bool>()) continue;
-      const auto at = bad.to(at::kByte).argmax().item<int64_t>();
-      return absl::StrFormat("alone, on large, tiny and negative numbers, %g and here %g", a[at].item<double>(),
-                             b[at].item<double>());
+  // `exact` is the original in double precision; undefined where that cannot run.
+  static std::string DifferenceOf(const at::Tensor& ours, const at::Tensor& theirs, const at::Tensor& exact) {
+    const at::Tensor a = Flat(ours).to(at::kDouble), b = Flat(theirs).to(at::kDouble);
+    if (a.numel() != b.numel() || a.numel() == 0) return "";
+    const at::Tensor counts = at::isfinite(a), zeros = at::zeros_like(a);
+    const double step = ours.is_floating_point() && ours.element_size() < 4 ? 1e-3 : 1e-5;
+    double own = 0;  // what rounding does to the original
+    if (exact.defined() && exact.numel() == a.numel()) {
+      const at::Tensor off = a.sub(Flat(exact).to(at::kDouble)).abs();
+      own = at::where(counts.logical_and(at::isfinite(off)), off, zeros).max().item<double>();
     }
-    return std::string();
+    const at::Tensor finite = at::where(counts, a, zeros);
+    const double rms = std::sqrt(finite.square().mean().item<double>());
+    const at::Tensor allowed = finite.abs().mul(step).add(step * rms + 10 * own);
+    const at::Tensor off = finite.sub(at::where(counts, b, zeros)).abs();
+    const at::Tensor bad = off.gt(allowed).logical_or(at::isfinite(off).logical_not());
+    if (!bad.any().item<bool>()) return "";
+    const auto first = bad.to(at::kByte).argmax().item<int64_t>();
+    return absl::StrFormat("alone, on large, tiny and negative numbers, %g and here %g", a[first].item<double>(),
+                           b[first].item<double>());
   }
 
-  OtherFunction Told(const CallSet& core, const Place& place, const std::string& difference) const {
+  OtherFunction Told(const CallSet& core, const Candidate& candidate, const std::string& difference) const {
     std::vector<std::string> names, spelled;
     OtherFunction told;
     for (const CallId id : core) names.push_back(program::OperatorName(ours_.program().call(id).op));
-    for (const CallId id : place.calls) {
+    for (const CallId id : candidate.calls) {
       if (!spelling_.contains(id)) continue;
       if (told.refactored == program::kNoId) told.refactored = id;
       if (spelled.size() < 8) spelled.push_back(program::OperatorName(theirs_.program().call(id).op));
