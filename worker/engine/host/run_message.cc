@@ -169,6 +169,7 @@ std::string RequestJson(const RunRequest& request) {
                      {"seed", call.seed}});
   }
   const json message = {{"file", request.file},
+                        {"import_dir", request.import_dir},
                         {"class_name", request.class_name},
                         {"device", request.device},
                         {"threads", request.numeric.threads},

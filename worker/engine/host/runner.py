@@ -506,6 +506,8 @@ def prepare_process(request, trace_fd):
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
     tempfile.tempdir = os.environ["TMPDIR"] = os.getcwd()
+    if request["import_dir"]:
+        sys.path.insert(0, request["import_dir"])
     sys.path.insert(0, os.path.dirname(request["file"]))
     torch.set_num_threads(request["threads"])
     torch.set_num_interop_threads(1)

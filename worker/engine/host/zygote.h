@@ -70,6 +70,7 @@ struct ChildCall {
 
 struct RunRequest {
   std::string file;                  // absolute path of the Python file
+  std::string import_dir;            // modules are found there too, after the file's own folder; "" nowhere
   std::string class_name = "Model";  // class to build: "Model", "RefactoredModel", "ComposedModel"
   std::string device = "cpu";        // torch's default device while it loads, builds and runs
   NumericSetting numeric;

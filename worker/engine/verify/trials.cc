@@ -64,8 +64,9 @@ std::vector<Draft> MakeDrafts(int workloads) {
 
 class Original {
  public:
-  Original(const Context& context, const std::string& file, bool afresh, const TempDir& scratch)
-      : context_(context), file_(file), afresh_(afresh), scratch_(scratch) {}
+  Original(const Context& context, const std::string& file, bool afresh, const TempDir& scratch,
+           const std::string& import_dir)
+      : context_(context), file_(file), afresh_(afresh), scratch_(scratch), import_dir_(import_dir) {}
 
   absl::StatusOr<OriginalRuns> Run(int workloads) {
     drafts_ = MakeDrafts(workloads);
@@ -98,6 +99,7 @@ class Original {
   absl::Status RunAsBuilt() {
     built_dir_ = Subfolder(scratch_, "original");
     host::RunRequest request = MakeRequest(context_, file_, "Model", built_dir_);
+    request.import_dir = import_dir_;
     request.record = request.save_weights = request.save_inputs = request.save_outputs = true;
     request.afresh = afresh_;
     request.draws = 1 + drafts_.back().run.workload;
@@ -180,6 +182,7 @@ class Original {
   absl::Status RunPending() {
     const std::string dir = Subfolder(scratch_, absl::StrCat("original_", round_++));
     host::RunRequest request = MakeRequest(context_, file_, "Model", dir);
+    request.import_dir = import_dir_;
     request.record = request.save_outputs = true;
     request.afresh = afresh_;
     std::vector<Draft*> pending;
@@ -276,6 +279,7 @@ class Original {
   const std::string file_;
   const bool afresh_;
   const TempDir& scratch_;
+  const std::string import_dir_;
   std::string built_dir_;
   int round_ = 0;
   std::vector<Draft> drafts_;
@@ -285,8 +289,9 @@ class Original {
 }  // namespace
 
 absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
-                                         bool afresh, const TempDir& scratch) {
-  return Original(context, file, afresh, scratch).Run(workloads);
+                                         bool afresh, const TempDir& scratch,
+                                         const std::string& import_dir) {
+  return Original(context, file, afresh, scratch, import_dir).Run(workloads);
 }
 
 }  // namespace strata::verify

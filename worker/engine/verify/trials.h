@@ -40,8 +40,9 @@ struct OriginalRuns {
 // not give for seed 42, or takes another branch is drawn again nearer to what it comes with, at last as it
 // comes; that is noted. Before it goes nearer because of a branch, the weights that lead to a branch keep
 // their values. `scratch` holds the files as long as they are needed.
-// `afresh`: every trial has a model of its own.
+// `afresh`: every trial has a model of its own. `import_dir`: see RunRequest.
 absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
-                                         bool afresh, const TempDir& scratch);
+                                         bool afresh, const TempDir& scratch,
+                                         const std::string& import_dir = "");
 
 }  // namespace strata::verify
