@@ -107,7 +107,7 @@ class Chain {
     const ComponentFile* root = index_.root();
     const auto& source = index_.files().source;
     // A submission that is one kernel is compared with ours by composition_test.py; a wrapper by step_0.
-    if (root == nullptr || source.empty() || index_.files().has_step_0 || root->level == Level::kKernel)
+    if (root == nullptr || source.empty() || !index_.files().step_0.empty() || root->level == Level::kKernel)
       return;
     if (std::any_of(source.begin(), source.end(),
                     [&](const auto& file) { return absl::StartsWith(root->text, file.second); }))

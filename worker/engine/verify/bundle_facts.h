@@ -30,8 +30,9 @@ struct ChildCall {
   std::string shapes;  // ArgumentShapes of it: "fp32[2,3] i64[4]"
 };
 
-// One claim: a step, or the composition. `refactored` is the program of RefactoredModel or ComposedModel at
-// the first workload; without invocations where it did not run.
+// One claim: a step, the composition, or the wrapper of Phase 0. `refactored` is the program of
+// RefactoredModel, ComposedModel or the wrapper at the first workload; without invocations where it did not
+// run.
 struct ClaimFacts {
   bool judged = false;
   bool pass = false;
@@ -53,6 +54,7 @@ struct BundleFacts {
   std::map<std::string, ComponentFacts> components;  // by bundle-relative path
   std::map<std::string, ClaimFacts> steps;           // by name of the step folder
   ClaimFacts composition;
+  ClaimFacts wrapper;  // of Phase 0
   // Of a step alone: operators of its original that it does not execute under their names, but spells
   // otherwise. nullopt where that is not known.
   std::optional<std::set<std::string>> respelled;

@@ -34,6 +34,8 @@ class Reader {
     AddJson("verification/coverage_summary.json", &bundle_.coverage_summary);
     AddJson("verification/step_verification_summary.json", &bundle_.step_summary);
     AddJson("verification/test_results.json", &bundle_.test_results);
+    if (!bundle_.step_0.empty())
+      AddJson(bundle_.step_0 + "/verification_result.json", &bundle_.wrapper_result);
     for (auto& [name, step] : steps_) {
       AddJson(step.Path("weight_map.json"), &step.weight_map);
       AddJson(step.Path("verification_result.json"), &step.verification_result);
@@ -124,7 +126,7 @@ class Reader {
 
   void TakeOfStep(const std::vector<std::string>& parts, const std::string& path) {
     if (absl::StartsWith(parts[1], "step_0_") || parts[1] == "step_0") {
-      bundle_.has_step_0 = true;
+      bundle_.step_0 = "steps/" + parts[1];
       return;
     }
     StepFolder& step = StepOf(parts[1]);

@@ -48,12 +48,13 @@ struct StepFolder {
 };
 
 struct BundleFiles {
-  std::vector<ComponentFile> components;          // from level 3 down, by stem
-  std::vector<StepFolder> steps;                  // by number, then name; without step_0
-  bool has_step_0 = false;                        // Phase 0 made a wrapper
-  std::map<std::string, std::string> source;      // path below source/ -> bytes
+  std::vector<ComponentFile> components;      // from level 3 down, by stem
+  std::vector<StepFolder> steps;              // by number, then name; without step_0
+  std::string step_0;                         // "steps/step_0_preparation", "" where Phase 0 made no wrapper
+  std::map<std::string, std::string> source;  // path below source/ -> bytes
   std::optional<std::string> composition_script;  // verification/composition_test.py
   JsonFile tree, log, coverage_summary, step_summary, test_results;
+  JsonFile wrapper_result;            // verification_result.json of step_0
   std::vector<Violation> violations;  // of rule `layout`, found while reading
 
   // Written by us: only then does every rule of docs/bundle_format.md hold to the letter.

@@ -107,6 +107,7 @@ class Layout {
     Json(files.coverage_summary, kCoverage, Joined(kOwnCoverage, kOwnSummary), true);
     Json(files.step_summary, kSteps, {}, index_.is_own());
     Json(files.test_results, kTests, {}, index_.is_own());
+    if (!files.step_0.empty()) Json(files.wrapper_result, kVerification, kOwnVerification, index_.is_own());
     for (const StepFolder& step : files.steps) Step(step);
     if (index_.is_own()) StepNames();
   }

@@ -185,6 +185,10 @@ void CheckStepResults(const BundleIndex& index, Report* report) {
     if (step.coverage_report.value.is_object() && claim->coverage_report.is_object())
       CompareCoverage(step.coverage_report, claim->coverage_report, index.is_own(), report);
   }
+  const JsonFile& stated = index.files().wrapper_result;
+  const ClaimFacts& wrapper = index.facts().wrapper;
+  if (wrapper.judged && stated.value.is_object())
+    CompareVerdict(stated, stated.value, wrapper.verification_result, "", index.is_own(), report);
 }
 
 }  // namespace strata::verify

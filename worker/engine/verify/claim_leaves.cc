@@ -42,6 +42,9 @@ absl::StatusOr<Leaves> LeavesOf(const RanClaim& claim, size_t index, bool refact
     const at::Tensor tensor = first ? found->second : found->second.clone();
     for (const std::string& key : group) leaves.weights[key] = tensor;
   }
+  if (claim.built_path.empty()) return leaves;
+  STRATA_ASSIGN_OR_RETURN(const host::TensorFile built, Load(claim.built_path, OnAccelerator(program)));
+  for (const auto& [key, tensor] : built.tensors) leaves.weights.emplace(key, tensor);
   return leaves;
 }
 

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "worker/engine/verify/bundle_check.h"
 #include "worker/engine/verify/bundle_files.h"
+#include "worker/engine/verify/bundle_json.h"
 #include "worker/engine/verify/bundle_rules.h"
 #include "worker/engine/verify/runs.h"
 #include "worker/engine/verify/source_scan.h"
@@ -194,7 +195,7 @@ class Bundle {
     STRATA_ASSIGN_OR_RETURN(files_, ReadBundle(folder_));
     STRATA_RETURN_IF_ERROR(RunComponents());
     STRATA_RETURN_IF_ERROR(JudgeSteps());
-    STRATA_RETURN_IF_ERROR(RecordSource());
+    STRATA_RETURN_IF_ERROR(files_.step_0.empty() ? RecordSource() : JudgeWrapper());
     STRATA_RETURN_IF_ERROR(JudgeComposition());  // last: its script may write
     found_.Add(CheckBundle(files_, facts_, context_.prices));
     return Conclude(context_, folder_, "bundle", std::move(found_), not_judged_);
@@ -287,7 +288,7 @@ class Bundle {
   }
 
   absl::Status RecordSource() {
-    if (files_.source.size() != 1 || files_.has_step_0) {
+    if (files_.source.size() != 1) {
       not_judged_.push_back("source");
       return absl::OkStatus();
     }
@@ -297,6 +298,22 @@ class Bundle {
       facts_.source = std::move(recorded.program);
     else
       found_.Stop(absl::StrCat("source: ", Describe(recorded.outcome)));
+    return absl::OkStatus();
+  }
+
+  absl::Status JudgeWrapper() {
+    const std::string entry = TextOf(AtPath(files_.tree.value, "metadata.source_file"));
+    if (root_.empty() || !absl::StartsWith(entry, "source/") || !files_.source.contains(entry.substr(7))) {
+      not_judged_.push_back("phase 0: decomposition_tree.json names no file of source/, or no model");
+      return absl::OkStatus();
+    }
+    STRATA_ASSIGN_OR_RETURN(WrapperVerdict verdict,
+                            VerifyWrapper(context_, folder_, files_.step_0, entry, root_));
+    if (!verdict.not_judged.empty()) not_judged_.push_back("phase 0: " + verdict.not_judged);
+    if (verdict.decision == Decision::kCannotJudge) found_.Stop(verdict.reason);
+    for (const std::string& note : verdict.notes) found_.notes.push_back(absl::StrCat("phase 0: ", note));
+    found_.Add(std::move(verdict.violations));
+    facts_.wrapper = std::move(verdict.facts);
     return absl::OkStatus();
   }
 

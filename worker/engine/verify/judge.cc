@@ -95,6 +95,8 @@ class Judging {
   // ---- what the texts say
 
   absl::Status ScanTexts() {
+    keeps_ = IsWrapper();  // any of the submission's files may
+    if (IsWrapper()) return absl::OkStatus();
     const bool step = claim_.purpose == Purpose::kStep;
     const std::string name = BaseName(claim_.refactored_name);
     // Refactored, original, children; a composition's kernels were scanned with the steps that have them.
@@ -137,8 +139,9 @@ class Judging {
   // ---- both sides run
 
   absl::Status RunBoth() {
-    STRATA_ASSIGN_OR_RETURN(OriginalRuns original,
-                            RunOriginal(context_, claim_.original_file, claim_.workloads, keeps_, scratch_));
+    STRATA_ASSIGN_OR_RETURN(
+        OriginalRuns original,
+        RunOriginal(context_, claim_.original_file, claim_.workloads, keeps_, scratch_, claim_.source_dir));
     if (original.outcome.status != host::RunStatus::kOk) {
       Stop(std::move(original.outcome), claim_.original_name);
       return absl::OkStatus();
@@ -188,7 +191,8 @@ class Judging {
     map_path_ = scratch_.path() + "/weight_map.json";
     if (!claim_.weight_map_path.empty()) {
       STRATA_ASSIGN_OR_RETURN(map_, ReadWeightMap(claim_.weight_map_path));
-    } else {
+    }
+    if (claim_.weight_map_path.empty() || IsWrapper()) {
       host::RunRequest request =
           MakeRequest(context_, refactored_file_, claim_.refactored_class, Subfolder(scratch_, "keys"));
       request.save_weights = true;
@@ -199,8 +203,9 @@ class Judging {
         return absl::OkStatus();
       }
       STRATA_ASSIGN_OR_RETURN(const auto theirs, ReadWeights(request.out_dir + "/weights.bin"));
+      if (IsWrapper()) ran_.built_path = request.out_dir + "/weights.bin";
       STRATA_ASSIGN_OR_RETURN(const auto ours, ReadWeights(ran_.trials[0].weights_path));
-      map_ = GuessWeightMap(ours, theirs);
+      map_ = IsWrapper() ? MapWrapper(ours, theirs, std::move(map_)) : GuessWeightMap(ours, theirs);
     }
     return WriteFile(map_path_, ToText(map_));
   }
@@ -213,8 +218,9 @@ class Judging {
     request.hidden = ran_.hidden;
     request.children_dir = ran_.children_dir;
     request.weight_map_path = map_path_;
+    request.allow_unmapped = IsWrapper();
     request.afresh = keeps_;
-    if (claim_.purpose == Purpose::kStep) request.draws = claim_.workloads;
+    if (claim_.purpose != Purpose::kComposition) request.draws = claim_.workloads;
     for (const TrialRun& trial : ran_.trials) {
       request.trials.push_back({.seed = trial.seed,
                                 .workload = trial.workload,
@@ -244,6 +250,7 @@ class Judging {
   // it returned. A composition imports the model by its contract, so only the results are hidden.
   std::vector<std::string> OriginalsFiles() const {
     std::set<std::string> hidden;
+    if (IsWrapper()) hidden.insert(claim_.source_dir);
     for (const TrialRun& trial : ran_.trials) {
       for (const char* prefix : {"outputs", "after", "program"}) {
         hidden.insert(TrialFile(trial.original_dir, prefix, trial.seed, trial.workload));
@@ -294,7 +301,7 @@ class Judging {
     for (size_t i = 0; i < ran_.trials.size(); ++i) {
       const Program& program = ran_.refactored[i];
       const ChildScopes scopes(program, ran_.children_dir);
-      Add(ExecutedViolations(program, scopes));
+      if (!IsWrapper()) Add(ExecutedViolations(program, scopes));
       Add(HiddenChanges(program, ran_.original[i], scopes));
       Add(IgnoredInputs(ran_.original[i], program));
       for (const ChildScopes::ChildRun& run : scopes.runs()) {
@@ -304,18 +311,26 @@ class Judging {
       if (ran_.trials[i].seed == kSeeds[0]) NoteCalls(program, scopes);
       if (i == 0) continue;
       // Numbers among the inputs are others there.
-      if (!ran_.trials[i].other_numbers) Add(NumberViolations(ran_.refactored[0], program, scopes));
+      if (!IsWrapper() && !ran_.trials[i].other_numbers)
+        Add(NumberViolations(ran_.refactored[0], program, scopes));
       Add(ConstantViolations(ran_.refactored[0], program, ran_.original[i]));
     }
     const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
-    Add(FormulaViolations(ran_.original[0], ran_.refactored[0], scopes));
-    Add(ChildClassViolations(ran_.refactored[0], scopes, with_model_));
-    Add(ParameterViolations(ran_.refactored[0], ran_.original[0], scopes, own_file));
-    Add(WeightViolations(ran_.original[0], ran_.refactored[0], map_));
+    if (IsWrapper()) {
+      Add(FewMapped(ran_.refactored[0], ran_.weight_sources));
+    } else {
+      Add(FormulaViolations(ran_.original[0], ran_.refactored[0], scopes));
+      Add(ChildClassViolations(ran_.refactored[0], scopes, with_model_));
+      Add(ParameterViolations(ran_.refactored[0], ran_.original[0], scopes, own_file));
+      Add(WeightViolations(ran_.original[0], ran_.refactored[0], map_));
+    }
+    Add(TieViolations(ran_.original[0], ran_.refactored[0], map_));
     Add(LostWeights(ran_.original[0], ran_.refactored[0], map_));
     Add(WrittenState(ran_.original[0], ran_.refactored[0], ran_.weight_sources));
     judgement_.result["weight_transfer"] = WeightTransferJson(ran_.original[0], ran_.refactored[0], map_);
-    if (claim_.purpose == Purpose::kStep) CheckDraws();
+    if (IsWrapper())
+      judgement_.result["weight_transfer"]["status"] = HasRule(rules::kWeights) ? "FAIL" : "OK";
+    if (claim_.purpose != Purpose::kComposition) CheckDraws();
     return absl::OkStatus();
   }
 
@@ -429,12 +444,16 @@ class Judging {
   std::vector<OperatorUse> SpelledOutside(const Surplus& surplus, const ChildScopes& scopes) const {
     std::vector<OperatorUse> outside;
     for (const OperatorUse& use : surplus.refactored) {
-      if (use.arithmetic && !scopes.Inside(ran_.refactored[0].call(use.call).scope)) outside.push_back(use);
+      if (use.arithmetic && !MayCompute(use, scopes)) outside.push_back(use);
     }
     const auto spelled = std::count_if(surplus.original.begin(), surplus.original.end(),
                                        [](const OperatorUse& use) { return !use.arithmetic; });
     if (spelled == 0 || static_cast<int64_t>(outside.size()) <= spelled) outside.clear();
     return outside;
+  }
+
+  bool MayCompute(const OperatorUse& use, const ChildScopes& scopes) const {
+    return IsWrapper() || scopes.Inside(ran_.refactored[0].call(use.call).scope);
   }
 
   static bool TakesFloats(const Program& program) {
@@ -457,9 +476,8 @@ class Judging {
       return absl::OkStatus();
     }
     const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
-    const bool in_children = std::any_of(
-        surplus.refactored.begin(), surplus.refactored.end(),
-        [&](const OperatorUse& use) { return scopes.Inside(ran_.refactored[0].call(use.call).scope); });
+    const bool in_children = std::any_of(surplus.refactored.begin(), surplus.refactored.end(),
+                                         [&](const OperatorUse& use) { return MayCompute(use, scopes); });
     bool idle = false;
     for (const OperatorUse& use : SpelledOutside(surplus, scopes)) {
       idle = true;
@@ -610,6 +628,8 @@ class Judging {
       if (told_.insert(key).second) judgement_.violations.push_back(std::move(violation));
     }
   }
+
+  bool IsWrapper() const { return claim_.purpose == Purpose::kWrapper; }
 
   bool HasRule(const char* rule) const {
     return std::any_of(judgement_.violations.begin(), judgement_.violations.end(),

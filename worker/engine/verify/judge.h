@@ -1,5 +1,5 @@
 #pragma once
-// One claim judged: `refactored` is `original`. Shared by steps and the composition.
+// One claim judged: `refactored` is `original`. Shared by steps, the composition and the wrapper of Phase 0.
 
 #include <map>
 #include <set>
@@ -19,8 +19,9 @@ struct Claim {
   std::string original_file, refactored_file;  // absolute
   std::string original_name, refactored_name;  // as the verdict names them
   std::string refactored_class = "RefactoredModel";
-  std::string children_dir;          // absolute: whose modules count as children
-  bool nested_parents = false;       // refactored_file may define further parents (a composition)
+  std::string children_dir;     // absolute: whose modules count as children; "" of a wrapper
+  std::string source_dir;       // of a wrapper: the original imports from there, the wrapper cannot see it
+  bool nested_parents = false;  // refactored_file may define further parents (a composition)
   std::vector<std::string> imports;  // modules that refactored_file may import beside torch and children
   std::string weight_map_path;  // JSON object; "" where there is none: same names, then same types in order
   int workloads = 1;

@@ -18,6 +18,7 @@ struct RanClaim {
   std::string children_dir;
   std::vector<std::string> hidden;  // the original's files, from every runner of the refactored half
   std::map<std::string, std::string> weight_sources;  // refactored key -> original key
+  std::string built_path;  // the weights that a wrapper was built with: it keeps those without a source
   int threads = 1;
 };
 

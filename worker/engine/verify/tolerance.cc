@@ -14,7 +14,7 @@ bool IsHalf(DType dtype) { return dtype == DType::kFloat16 || dtype == DType::kB
 
 Tolerance For(bool half, Purpose purpose) {
   if (half) return {1e-3, 1e-3};
-  return purpose == Purpose::kStep ? Tolerance{1e-5, 1e-6} : Tolerance{1e-4, 1e-5};
+  return purpose == Purpose::kComposition ? Tolerance{1e-4, 1e-5} : Tolerance{1e-5, 1e-6};
 }
 
 void CollectTensors(const Tree& tree, std::vector<ValueId>& out) {

@@ -14,7 +14,8 @@ struct Tolerance {
   double rtol = 0, atol = 0;
 };
 
-enum class Purpose : uint8_t { kStep, kComposition };
+// A wrapper is the self-contained model of Phase 0, judged against the submission in source/.
+enum class Purpose : uint8_t { kStep, kComposition, kWrapper };
 
 // One per tensor of the output tree of the forward, in tree order.
 std::vector<Tolerance> OutputTolerances(const program::Program& original, Purpose purpose);

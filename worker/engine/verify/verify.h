@@ -73,7 +73,8 @@ struct FolderVerdict {
 };
 absl::StatusOr<FolderVerdict> VerifyFolder(const Context& context, const std::string& folder);
 
-// `python FILE` in a runner prints the word PASS (or PASSED) and exits 0; with `by_import` (a source that has its own
+// `python FILE` in a runner prints the word PASS (or PASSED) and exits 0; with `by_import` (a source that has
+// its own
 // __main__) run_tests() is called instead.
 struct FileVerdict {
   bool pass = false;
@@ -102,6 +103,21 @@ struct CompositionVerdict {
 absl::StatusOr<CompositionVerdict> VerifyComposition(
     const Context& context, const std::string& bundle_dir, const std::string& model_file,
     const std::optional<std::map<std::string, std::string>>& weight_map);
+
+struct WrapperVerdict {
+  Decision decision = Decision::kCannotJudge;
+  std::string reason;                 // one sentence when not accepted
+  std::string not_judged;             // what the submission needs and is not here; `decision` then accepts
+  std::vector<Violation> violations;  // files relative to the bundle
+  std::vector<std::string> notes;
+  ClaimFacts facts;
+};
+// Phase 0: `wrapper`, the model's component file, computes what `entry`, a file of source/, computes. Both
+// relative to the bundle, as is `step_0`, the folder of its weight_map.json where there is one. The
+// submission may import what lies in source/ or is installed; the wrapper cannot see source/.
+absl::StatusOr<WrapperVerdict> VerifyWrapper(const Context& context, const std::string& bundle_dir,
+                                             const std::string& step_0, const std::string& entry,
+                                             const std::string& wrapper);
 
 // coverage_summary.json. `tree`: decomposition_tree.json, for the kernels' workloads and counts.
 absl::StatusOr<nlohmann::ordered_json> CoverageSummary(const Context& context, const std::string& bundle_dir,

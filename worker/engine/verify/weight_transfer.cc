@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/files.h"
 #include "base/status.h"
 #include "worker/engine/host/tensor_header.h"
@@ -45,6 +46,13 @@ std::map<std::string, size_t> GroupOf(const std::vector<std::vector<std::string>
     for (const std::string& key : groups[i]) group_of[key] = i;
   }
   return group_of;
+}
+
+// The last `length` names of a dotted key, "" where it has fewer.
+std::string EndOf(const std::string& key, std::ptrdiff_t length) {
+  const std::vector<std::string> names = absl::StrSplit(key, '.');
+  if (std::ssize(names) < length) return "";
+  return absl::StrJoin(names.end() - length, names.end(), ".");
 }
 
 }  // namespace
@@ -108,6 +116,36 @@ WeightMap GuessWeightMap(const std::vector<Weight>& original, const std::vector<
     size_t& index = next[weight.type];
     if (index < candidates.size()) map[candidates[index++]] = {weight.key};
   }
+  return map;
+}
+
+WeightMap MapWrapper(const std::vector<Weight>& original, const std::vector<Weight>& wrapper,
+                     WeightMap given) {
+  WeightMap map = std::move(given);
+  std::set<std::string> taken;
+  for (const auto& [key, targets] : map) taken.insert(targets.begin(), targets.end());
+  // Of both sides what is not mapped yet and ends so, by that end and the type.
+  const auto pair_by = [&](const auto& end_of) {
+    std::map<std::string, std::vector<std::string>> ours, theirs;
+    for (const Weight& weight : original) {
+      if (!map.contains(weight.key)) ours[end_of(weight.key) + " " + weight.type].push_back(weight.key);
+    }
+    for (const Weight& weight : wrapper) {
+      if (!taken.contains(weight.key)) theirs[end_of(weight.key) + " " + weight.type].push_back(weight.key);
+    }
+    for (const auto& [end, keys] : ours) {
+      const std::vector<std::string>& targets = theirs[end];
+      if (end[0] == ' ' || keys.size() != 1 || targets.size() != 1) continue;
+      map[keys[0]] = targets;
+      taken.insert(targets[0]);
+    }
+  };
+  pair_by([](const std::string& key) { return key; });
+  std::ptrdiff_t length = 0;
+  for (const Weight& weight : original)
+    length = std::max(length, std::count(weight.key.begin(), weight.key.end(), '.') + 1);
+  for (; length > 0; --length) pair_by([length](const std::string& key) { return EndOf(key, length); });
+  for (const Weight& weight : original) map.try_emplace(weight.key);
   return map;
 }
 
@@ -178,7 +216,13 @@ std::vector<Violation> WeightViolations(const Program& original, const Program& 
                           absl::StrCat("no weight of the original goes to '", group[0], "'"),
                           "map an original key to it, or take it out of the child"});
   }
-  const std::map<std::string, size_t> group_of = GroupOf(groups);
+  return violations;
+}
+
+std::vector<Violation> TieViolations(const Program& original, const Program& refactored,
+                                     const WeightMap& map) {
+  std::vector<Violation> violations;
+  const std::map<std::string, size_t> group_of = GroupOf(StateDictKeys(refactored));
   for (const auto& keys : StateDictKeys(original)) {
     std::set<size_t> reached;
     for (const std::string& key : keys) {
@@ -194,6 +238,21 @@ std::vector<Violation> WeightViolations(const Program& original, const Program& 
                           "tie them in __init__: self.head.linear.weight = self.embedding.weight"});
   }
   return violations;
+}
+
+std::vector<Violation> FewMapped(const Program& wrapper, const std::map<std::string, std::string>& sources) {
+  size_t all = 0;
+  std::vector<std::string> unmapped;
+  for (const program::Value& value : wrapper.values) {
+    if (value.kind != program::ValueKind::kParameter || value.paths.empty()) continue;
+    ++all;
+    if (!sources.contains(value.paths[0])) unmapped.push_back(value.paths[0]);
+  }
+  if (unmapped.size() * 20 < all || unmapped.empty()) return {};
+  return {{rules::kWeights, "weight_map.json", 0,
+           absl::StrCat(unmapped.size(), " of the wrapper's ", all,
+                        " parameters get no weight of source/; the first is '", unmapped[0], "'"),
+           "name them as source/ names them, or map its keys to them"}};
 }
 
 }  // namespace strata::verify

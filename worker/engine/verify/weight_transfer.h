@@ -30,6 +30,12 @@ absl::StatusOr<std::vector<Weight>> ReadWeights(const std::string& path);
 // registration. It is a guess where types repeat; redrawn weights prove it or do not.
 WeightMap GuessWeightMap(const std::vector<Weight>& original, const std::vector<Weight>& refactored);
 
+// For a wrapper, which may prefix keys: what `given` leaves goes by equal key and type, then by the longest
+// end of the dotted key that, with its type, one weight of each side has. Every original key is named; one
+// that goes nowhere has no targets.
+WeightMap MapWrapper(const std::vector<Weight>& original, const std::vector<Weight>& wrapper,
+                     WeightMap given);
+
 // The state_dict keys of a model, one group per tensor: tied weights share a group.
 std::vector<std::vector<std::string>> StateDictKeys(const program::Program& program);
 
@@ -42,8 +48,14 @@ std::map<std::string, std::string> WeightSources(const program::Program& origina
 nlohmann::ordered_json WeightTransferJson(const program::Program& original,
                                           const program::Program& refactored, const WeightMap& map);
 
-// A weight of the refactored model that gets nothing; weights that are one in the original and not here.
+// A weight of the refactored model that gets nothing.
 std::vector<Violation> WeightViolations(const program::Program& original, const program::Program& refactored,
                                         const WeightMap& map);
+// Weights that are one in the original and not here.
+std::vector<Violation> TieViolations(const program::Program& original, const program::Program& refactored,
+                                     const WeightMap& map);
+// 5 % or more of a wrapper's parameters get nothing; buffers do not count. `sources`: see WeightSources.
+std::vector<Violation> FewMapped(const program::Program& wrapper,
+                                 const std::map<std::string, std::string>& sources);
 
 }  // namespace strata::verify
