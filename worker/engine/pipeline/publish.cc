@@ -13,6 +13,7 @@ namespace strata::embedded {
 extern const char kVerifyStepPy[];
 extern const char kExtractOpsPy[];
 extern const char kRunStepPipelinePy[];
+extern const char kVerifyWrapperPy[];
 }  // namespace strata::embedded
 
 namespace strata::pipeline {
@@ -88,7 +89,9 @@ absl::Status WriteScripts(TaskRun& run) {
   for (const auto& [path, text] : scripts) {
     if (absl::Status s = run.files().Write(path, text); !s.ok()) return s;
   }
-  return absl::OkStatus();
+  const std::string step_0 = "steps/step_0_preparation";  // only where Phase 0 made a wrapper
+  if (run.files().List(step_0).empty()) return absl::OkStatus();
+  return run.files().Write(step_0 + "/verify_wrapper.py", embedded::kVerifyWrapperPy);
 }
 
 }  // namespace

@@ -512,10 +512,15 @@ def path_in_bundle(path):
     return f"children/{path.name}" if path.parent.name == "children" else path.name
 
 
+def root_of(tree):
+    """The node that no other holds."""
+    called = {child for node in tree["nodes"].values() for child in node["children"]}
+    return next(node for node in tree["nodes"].values() if node["id"] not in called)
+
+
 def submitted_model(bundle, tree):
     """The file that stands for the submitted model: the root, or its source where the model is one kernel."""
-    called = {child for node in tree["nodes"].values() for child in node["children"]}
-    root = next(node for node in tree["nodes"].values() if node["id"] not in called)
+    root = root_of(tree)
     return bundle / (tree["metadata"]["source_file"] if root["level"] == "kernel" else root["path"])
 
 

@@ -3,6 +3,8 @@
 
     python run_step_pipeline.py BUNDLE [--device cpu|cuda] [--jobs N] [--timeout SECONDS] [--write]
 
+Where the bundle has a Phase 0, its verify_wrapper.py is run too; what the submission needs may not be installed here,
+then it is not judged.
 Each check runs in a process of its own, forked from this one, which has imported torch and nothing else. Exit code:
 0 all pass, 1 something failed, 2 this is no bundle. Needs PyTorch and nothing else. The bundle stays as it is, unless
 --write asks for fresh result files in it.
@@ -40,9 +42,9 @@ def check_coverage(function, folder, device):
     return function(folder, device=device)
 
 
-def check_script(path):
-    """What `python PATH` does; returns the exit code."""
-    sys.argv, sys.path[0] = [str(path)], str(path.parent)
+def check_script(path, *arguments):
+    """What `python PATH ARGUMENTS` does; returns the exit code."""
+    sys.argv, sys.path[0] = [str(path), *arguments], str(path.parent)
     try:
         runpy.run_path(str(path), run_name="__main__")
     except SystemExit as exit_:
@@ -131,6 +133,17 @@ def show(name, passed, detail, printed):
 
 def now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat()
+
+
+def check_wrapper(bundle, options):
+    """Whether Phase 0, where there is one, leaves the rest a chance."""
+    script = bundle / "steps" / "step_0_preparation" / "verify_wrapper.py"
+    if not script.is_file():
+        return True
+    arguments = ["--device", options.device] + ([] if options.write else ["--output", os.devnull])
+    (code, printed), = run_all([(check_script, (script, *arguments))], 1, options.timeout)
+    show("step_0_preparation", code in (0, 2), "not judged" if code == 2 else "", printed)
+    return code in (0, 2)
 
 
 def check_steps(bundle, options):
@@ -226,6 +239,7 @@ def main():
         print(f"ERROR: {bundle} is no bundle: it has no decomposition_tree.json")
         return 2
 
+    wrapper = check_wrapper(bundle, options)
     steps = check_steps(bundle, options)
     files = check_files(bundle, options)
     coverage = check_whole(bundle, options)
@@ -234,7 +248,7 @@ def main():
         write_json(bundle / "verification" / "test_results.json", files)
         write_json(bundle / "verification" / "coverage_summary.json", coverage)
 
-    passed = (steps["status"] == "PASS" and files["failed"] == 0 and files["composition_test"] == "PASS"
+    passed = (wrapper and steps["status"] == "PASS" and files["failed"] == 0 and files["composition_test"] == "PASS"
               and coverage["status"] == "FULL_COVERAGE")
     print(f"{'PASS' if passed else 'FAIL'}: {steps['passed']} of {steps['total_steps']} steps, {files['passed']} of "
           f"{files['total_components']} files, composition {files['composition_test']}, coverage {coverage['status']}")

@@ -335,14 +335,20 @@ def names_of(model):
     return tensors, list(groups.values())
 
 
-def complete_map(original, refactored, given):
-    """{original key: [refactored keys]}; what is not given goes by name, and where nothing is, then by type in order."""
-    (old, groups), (new, new_groups) = names_of(original), names_of(refactored)
-    result = {key: value if isinstance(value, list) else [value] for key, value in (given or {}).items()}
+def check_map(given, old, new):
+    """A weight map as its file has it, with a list of targets for each key."""
+    result = {key: value if isinstance(value, list) else [value] for key, value in given.items()}
     for key, targets in result.items():
         for name, names in ((key, old), *((target, new) for target in targets)):
             if name not in names:
                 raise LoadError(f"the weight map names {name!r}, which no state_dict has")
+    return result
+
+
+def complete_map(original, refactored, given):
+    """{original key: [refactored keys]}; what is not given goes by name, and where nothing is, then by type in order."""
+    (old, groups), (new, new_groups) = names_of(original), names_of(refactored)
+    result = check_map(given or {}, old, new)
     by_name = [key for key in old if key not in result and key in new]
     if given is None:
         by_name = [key for key in by_name if type_of(old[key]) == type_of(new[key])]
@@ -360,8 +366,8 @@ def type_of(tensor):
     return tensor.shape, tensor.dtype
 
 
-def transfer(original, refactored, weight_map):
-    """Fills the refactored model; returns the `weight_transfer` section."""
+def transfer(original, refactored, weight_map, may_miss=frozenset()):
+    """Fills the refactored model, all but the keys that may miss a weight; returns the `weight_transfer` section."""
     (old, groups), (new, new_groups) = names_of(original), names_of(refactored)
     filled, problem = set(), ""
     with torch.no_grad():
@@ -374,8 +380,9 @@ def transfer(original, refactored, weight_map):
                 new[target].copy_(old[key])
                 filled.add(id(new[target]))
     unfilled = [group[0] for group in new_groups if id(new[group[0]]) not in filled]
-    if unfilled and not problem:
-        problem = f"no weight of the original is mapped to {unfilled[0]}"
+    needed = [key for key in unfilled if key not in may_miss]
+    if needed and not problem:
+        problem = f"no weight of the original is mapped to {needed[0]}"
     result = {
         "status": "FAIL" if problem else "OK",
         "mapped_count": len(weight_map),
@@ -510,8 +517,13 @@ def compare_numbers(original, refactored, module, device, inf_allowed):
 
 def verify_step(original_path, refactored_path, weight_map_path=None, device="cpu"):
     """The verdict on one step, in the schema of verification_result.json."""
-    apply_numeric_setting()
     original_path, refactored_path = Path(original_path).resolve(), Path(refactored_path).resolve()
+    return verdict(original_path, refactored_path, device, judge, original_path, refactored_path, weight_map_path, device)
+
+
+def verdict(original_path, refactored_path, device, check, *arguments):
+    """A verification_result.json that check(result, *arguments) fills; what it raises makes it an ERROR."""
+    apply_numeric_setting()
     result = {
         "timestamp": datetime.datetime.now(datetime.timezone.utc).isoformat(),
         "original_file": path_in_bundle(original_path),
@@ -526,7 +538,7 @@ def verify_step(original_path, refactored_path, weight_map_path=None, device="cp
         "environment": environment(device),
     }
     try:
-        judge(result, original_path, refactored_path, weight_map_path, device)
+        check(result, *arguments)
     except LoadError as error:
         result["error"] = str(error)
     except Exception as error:  # user code may raise anything
@@ -586,6 +598,10 @@ def report(result):
           f"(max_diff {numbers['max_diff_across_trials']}{exact}, {numbers['num_trials']} trials)")
 
 
+def write_verdict(result, path):
+    Path(path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--original", required=True)
@@ -597,7 +613,7 @@ def main():
     result = verify_step(arguments.original, arguments.refactored, arguments.weight_map, arguments.device)
     report(result)
     if arguments.output:
-        Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_verdict(result, arguments.output)
     return {"PASS": 0, "FAIL": 1}.get(result["status"], 2)
 
 
