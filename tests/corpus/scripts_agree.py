@@ -111,8 +111,11 @@ def step_scripts(folder, results):
 def bundle_scripts(folder, moved):
     """The checks of a bundle, in a copy of it."""
     shutil.copytree(folder, moved)
+    of_wrapper = moved / "steps" / "step_0_preparation" / "verify_wrapper.py"
     for script in cases.SCRIPTS.glob("*.py"):
-        shutil.copy(script, moved / "scripts")
+        there = of_wrapper if script.name == of_wrapper.name else moved / "scripts" / script.name
+        if there.parent.is_dir():
+            shutil.copy(script, there)
     return [(run_alone, (moved / "scripts" / "run_step_pipeline.py", (moved, "--write"))),
             (run_alone, (moved / "verification" / "composition_test.py", ()))]
 
