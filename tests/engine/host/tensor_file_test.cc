@@ -70,6 +70,14 @@ TEST_F(TensorFileTest, StridesOffsetsAndAliasesSurvive) {
   EXPECT_EQ(read.tensors[0].second[2][3].item<float>(), -1);
 }
 
+TEST_F(TensorFileTest, AFileThatIsReadAndWrittenStillSaysWhereItsTensorsLived) {
+  TensorFile file;
+  file.tensors.emplace_back("there", at::ones({2}));
+  file.tensors.emplace_back("here", at::ones({2}));
+  file.devices = {"cuda"};  // as reading a file of an accelerator gives it
+  EXPECT_EQ(RoundTrip(file).devices, (std::vector<std::string>{"cuda", "cpu"}));
+}
+
 TEST_F(TensorFileTest, EveryDTypeAndEmptyShapesSurvive) {
   TensorFile file;
   for (const auto type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort,

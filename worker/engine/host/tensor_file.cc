@@ -92,8 +92,9 @@ struct Writing {
   int64_t end = 0;                // of the storages so far, relative to the first
 };
 
+// `lived`: where, if the tensor is the copy of one that was there.
 absl::Status Add(Writing& writing, std::unordered_map<const void*, size_t>& known, const std::string& name,
-                 const at::Tensor& original) {
+                 const at::Tensor& original, const std::string& lived) {
   STRATA_ASSIGN_OR_RETURN(const at::Tensor tensor, Plain(name, original));
   writing.alive.push_back(tensor);
   const void* key = tensor.storage().unsafeGetStorageImpl();
@@ -103,20 +104,27 @@ absl::Status Add(Writing& writing, std::unordered_map<const void*, size_t>& know
     writing.storages.push_back({{"offset", writing.end}, {"bytes", writing.bytes.back().numel()}});
     writing.end = AlignUp(writing.end + writing.bytes.back().numel());
   }
+  const c10::DeviceType device = tensor.device().type();
   writing.tensors.push_back({{"name", name},
                              {"dtype", DTypeName(tensor.scalar_type())},
                              {"sizes", tensor.sizes().vec()},
                              {"strides", tensor.strides().vec()},
                              {"storage_offset", tensor.storage_offset()},
                              {"storage", found->second},
-                             {"device", c10::DeviceTypeName(tensor.device().type(), /*lower_case=*/true)}});
+                             {"device", device == at::kCPU && !lived.empty()
+                                            ? lived
+                                            : c10::DeviceTypeName(device, /*lower_case=*/true)}});
   return absl::OkStatus();
 }
 
 absl::StatusOr<Writing> Prepare(const TensorFile& file) {
   Writing writing;
   std::unordered_map<const void*, size_t> known;
-  for (const auto& [name, tensor] : file.tensors) STRATA_RETURN_IF_ERROR(Add(writing, known, name, tensor));
+  for (size_t i = 0; i < file.tensors.size(); ++i) {
+    const auto& [name, tensor] = file.tensors[i];
+    STRATA_RETURN_IF_ERROR(
+        Add(writing, known, name, tensor, i < file.devices.size() ? file.devices[i] : ""));
+  }
   return writing;
 }
 

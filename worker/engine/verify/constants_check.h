@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "worker/engine/verify/ran_claim.h"
 
 namespace strata::verify {
@@ -22,7 +21,8 @@ struct OtherConstant {
   std::string what;                       // "add takes the constant 1e-12, in the original 1e-06"
 };
 // Operators of one name that take constants equally often on both sides, and other ones. Constants are equal
-// where they consist of the same numbers, in any shape and number (an expanded table is the same table).
-absl::StatusOr<std::vector<OtherConstant>> FindOtherConstants(const RanClaim& claim);
+// where they consist of the same numbers, in any shape and number (an expanded table is the same table). None
+// where an operator cannot be executed again, which is rule `replay`.
+std::vector<OtherConstant> FindOtherConstants(const RanClaim& claim);
 
 }  // namespace strata::verify

@@ -161,6 +161,7 @@ void SetApart(json& tree, std::set<size_t>& seen, host::TensorFile& file) {
     const auto& [name, tensor] = file.tensors[index];
     tree["index"] = file.tensors.size();
     file.tensors.emplace_back(name, tensor.clone());
+    if (index < file.devices.size()) file.devices.push_back(file.devices[index]);
   }
   if (tree.contains("items")) {
     for (json& item : tree["items"]) SetApart(item, seen, file);

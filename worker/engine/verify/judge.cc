@@ -401,9 +401,8 @@ class Judging {
     STRATA_ASSIGN_OR_RETURN(const std::string text,
                             context_.zygote.RunTrusted(
                                 [&]() -> absl::StatusOr<std::string> {
-                                  STRATA_ASSIGN_OR_RETURN(const auto others, FindOtherConstants(ran_));
                                   json rows = json::array();
-                                  for (const OtherConstant& other : others)
+                                  for (const OtherConstant& other : FindOtherConstants(ran_))
                                     rows.push_back({other.call, other.what});
                                   return rows.dump();
                                 },
