@@ -168,6 +168,16 @@ TEST(Plumbing, RepeatInterleaveIsPlumbingByANumberOnly) {
   EXPECT_EQ(Classify(p, p.calls[1]), OpClass::kCompute);
 }
 
+TEST(Plumbing, ResolvingOfRealNumbersGivesBackWhatItIsGiven) {
+  Builder b;
+  const auto x = b.Input("x", {2}), z = b.Input("z", {2}, DType::kComplex64);
+  b.Op("aten::resolve_neg", {T("self", x)}, {2});
+  b.Op("aten::resolve_conj", {T("self", z)}, {2}, DType::kComplex64);
+  const Program p = b.Finish({x});
+  EXPECT_EQ(Classify(p, p.calls[0]), OpClass::kPlumbing);
+  EXPECT_EQ(Classify(p, p.calls[1]), OpClass::kCompute);
+}
+
 TEST(Plumbing, ReciprocalIsArithmeticOnlyWhereItIsPythonsDivision) {
   Builder b;
   const auto x = b.Input("x", {2});

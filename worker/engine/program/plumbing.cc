@@ -121,6 +121,8 @@ bool IsNumber(const Program& program, const Argument& argument) {
   }
 }
 
+bool IsComplex(DType dtype) { return dtype == DType::kComplex64 || dtype == DType::kComplex128; }
+
 // A write by an index that adds up what falls on one place is a sum.
 bool Accumulates(const Call& call) {
   const Argument* accumulate = Find(call, "accumulate");
@@ -208,6 +210,11 @@ OpClass Classify(const Program& program, const Call& call) {
     return call.overload == "self_int" ? OpClass::kPlumbing : OpClass::kCompute;
   if (name == "reciprocal") {
     return IsReflectedDivision(program, call) ? OpClass::kArithmetic : OpClass::kCompute;
+  }
+  if (name == "resolve_conj" || name == "resolve_neg") {
+    const std::vector<ValueId> reads = Reads(call);
+    const bool real = reads.size() == 1 && reads[0] >= 0 && !IsComplex(program.value(reads[0]).type.dtype);
+    return real ? OpClass::kPlumbing : OpClass::kCompute;
   }
   return ClassifyName(name);
 }
