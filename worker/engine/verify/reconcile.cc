@@ -44,9 +44,9 @@ int64_t RankOfFirst(const Program& program, const Call& call) {
   return 0;
 }
 
-// Tensor.tolist() takes all elements from memory; what is seen of it is the last thing that it does before.
-bool IsToList(const Call& call, const std::set<program::ValueId>& read) {
-  return call.op == "aten::resolve_neg" && call.results.size() == 1 && !read.contains(call.results[0]);
+// Tensor.tolist() takes all elements from memory; what is seen of it is that it resolves them first.
+bool IsToList(const Program& program, const Call& call) {
+  return call.op == "aten::resolve_neg" && program::Classify(program, call) == OpClass::kPlumbing;
 }
 
 // The calls by which Python reads something that the inputs lead to, one for each value.
@@ -54,10 +54,6 @@ std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program) {
   std::vector<bool> is_data(program.values.size(), false);
   for (const program::Value& value : program.values) {
     is_data[static_cast<size_t>(value.id)] = value.kind == program::ValueKind::kInput;
-  }
-  std::set<program::ValueId> read;
-  for (const Call& call : program.calls) {
-    for (const program::ValueId id : program::Reads(call)) read.insert(id);
   }
   std::map<program::ValueId, const Call*> found;
   for (const Call& call : program.calls) {
@@ -67,7 +63,7 @@ std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program) {
     });
     if (data == reads.end()) continue;
     const bool is_read = (call.marks & program::kDataDependent) != 0 && call.results.empty();
-    if (is_read || IsToList(call, read)) found.emplace(*data, &call);
+    if (is_read || IsToList(program, call)) found.emplace(*data, &call);
     for (const std::vector<program::ValueId>& made : {call.results, call.mutated_to}) {
       for (const program::ValueId id : made) {
         if (id >= 0) is_data[static_cast<size_t>(id)] = true;
