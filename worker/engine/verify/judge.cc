@@ -10,16 +10,13 @@
 #include "base/status.h"
 #include "worker/engine/verify/alone.h"
 #include "worker/engine/verify/compare.h"
-#include "worker/engine/verify/constants_check.h"
 #include "worker/engine/verify/dataflow_check.h"
 #include "worker/engine/verify/draws.h"
 #include "worker/engine/verify/formulas.h"
 #include "worker/engine/verify/idle.h"
-#include "worker/engine/verify/places.h"
-#include "worker/engine/verify/reconcile.h"
+#include "worker/engine/verify/operators_check.h"
 #include "worker/engine/verify/replay_claim.h"
 #include "worker/engine/verify/runs.h"
-#include "worker/engine/verify/side_by_side.h"
 #include "worker/engine/verify/source_scan.h"
 #include "worker/engine/verify/trials.h"
 #include "worker/engine/verify/weight_transfer.h"
@@ -395,142 +392,13 @@ class Judging {
 
   // ---- operators
 
-  // What is computed from nothing is a setting too.
-  absl::Status CheckConstants() {
-    if (!TakesConstants(ran_.original[0]) || !TakesConstants(ran_.refactored[0])) return absl::OkStatus();
-    STRATA_ASSIGN_OR_RETURN(const std::string text,
-                            context_.zygote.RunTrusted(
-                                [&]() -> absl::StatusOr<std::string> {
-                                  json rows = json::array();
-                                  for (const OtherConstant& other : FindOtherConstants(ran_))
-                                    rows.push_back({other.call, other.what});
-                                  return rows.dump();
-                                },
-                                JudgingLimits(context_)));
-    for (const json& row : json::parse(text)) {
-      const program::Call& call = ran_.refactored[0].call(row[0].get<program::CallId>());
-      Add({{rules::kOperators, FileOf(ran_.refactored[0], call), LineOf(ran_.refactored[0], call),
-            row[1].get<std::string>(), "give it the constant of the original"}});
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status CheckOperators() {
-    if (!HasRule(rules::kReplay)) STRATA_RETURN_IF_ERROR(CheckConstants());
-    std::set<std::string> spelled;  // operators that the first trial has another spelling by
-    for (size_t i = 0; i < ran_.trials.size(); ++i) {
-      const Surplus surplus = Reconcile(ran_.original[i], ran_.refactored[i]);
-      Add(SurplusViolations(ran_.original[i], ran_.refactored[i], surplus));
-      Add(ReadViolations(ran_.original[i], ran_.refactored[i]));
-      Add(NarrowingCasts(ran_.original[i], ran_.refactored[i]));
-      if (surplus.empty()) Add(PlaceViolations(ran_.original[i], ran_.refactored[i]));
-      if (surplus.original.empty() || surplus.refactored.empty()) continue;
-      if (i == 0) {
-        for (const OperatorUse& use : surplus.refactored) spelled.insert(use.name);
-        STRATA_RETURN_IF_ERROR(CheckSpelling(surplus));
-        continue;
-      }
-      // One spelling for all inputs: what only other inputs lead to was not looked at.
-      for (const OperatorUse& use : surplus.refactored) {
-        if (!spelled.contains(use.name)) Add({Invented(ran_.refactored[i], use)});
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  // A term or factor beside the children may belong to a spelling; more arithmetic there than operators that
-  // it stands for is a sum or product written out. Empty where there is no more.
-  std::vector<OperatorUse> SpelledOutside(const Surplus& surplus, const ChildScopes& scopes) const {
-    std::vector<OperatorUse> outside;
-    for (const OperatorUse& use : surplus.refactored) {
-      if (use.arithmetic && !MayCompute(use, scopes)) outside.push_back(use);
-    }
-    const auto spelled = std::count_if(surplus.original.begin(), surplus.original.end(),
-                                       [](const OperatorUse& use) { return !use.arithmetic; });
-    if (spelled == 0 || static_cast<int64_t>(outside.size()) <= spelled) outside.clear();
-    return outside;
-  }
-
-  bool MayCompute(const OperatorUse& use, const ChildScopes& scopes) const {
-    return IsWrapper() || scopes.Inside(ran_.refactored[0].call(use.call).scope);
-  }
-
-  static bool TakesFloats(const Program& program) {
-    return std::any_of(program.values.begin(), program.values.end(), [](const program::Value& value) {
-      return value.kind == program::ValueKind::kInput && program::IsFloating(value.type.dtype);
-    });
-  }
-
-  // Another spelling has no operator that could as well not be there.
-  absl::Status CheckSpelling(const Surplus& surplus) {
-    if (HasRule(rules::kReplay) || HasRule(rules::kOperators)) return absl::OkStatus();
-    const bool has_wide = std::any_of(ran_.trials.begin(), ran_.trials.end(),
-                                      [](const TrialRun& run) { return run.by_judge && run.other_inputs; });
-    if (!has_wide && TakesFloats(ran_.original[0])) {
-      Add({{rules::kOperators, BaseName(claim_.refactored_name), 0,
-            "operators are spelled otherwise, and the original bears no inputs but its own, which do not "
-            "show "
-            "that it is the same function",
-            "execute the original's operators"}});
-      return absl::OkStatus();
-    }
-    const ChildScopes scopes(ran_.refactored[0], ran_.children_dir);
-    const bool in_children = std::any_of(surplus.refactored.begin(), surplus.refactored.end(),
-                                         [&](const OperatorUse& use) { return MayCompute(use, scopes); });
-    bool idle = false;
-    for (const OperatorUse& use : SpelledOutside(surplus, scopes)) {
-      idle = true;
-      Add({Invented(ran_.refactored[0], use)});
-    }
-    for (const OperatorUse& use : surplus.original) {
-      if (in_children || use.arithmetic) continue;
-      idle = true;
-      Add({Missing(ran_.original[0], use)});
-    }
-    for (const bool refactored : {false, true}) {
-      const std::vector<OperatorUse>& uses = refactored ? surplus.refactored : surplus.original;
-      STRATA_ASSIGN_OR_RETURN(const std::string text,
-                              context_.zygote.RunTrusted(
-                                  [&]() -> absl::StatusOr<std::string> {
-                                    std::vector<program::CallId> calls;
-                                    for (const OperatorUse& use : uses) calls.push_back(use.call);
-                                    STRATA_ASSIGN_OR_RETURN(calls, FindIdleCalls(ran_, refactored, calls));
-                                    return json(calls).dump();
-                                  },
-                                  JudgingLimits(context_)));
-      const auto found = json::parse(text).get<std::set<program::CallId>>();
-      for (const OperatorUse& use : uses) {
-        if (!found.contains(use.call)) continue;
-        idle = true;
-        Add({refactored ? Invented(ran_.refactored[0], use) : Missing(ran_.original[0], use)});
-      }
-    }
-    if (!idle) STRATA_RETURN_IF_ERROR(CheckSideBySide());
-    if (!HasRule(rules::kOperators)) judgement_.notes.push_back(SpellingNote(surplus));
-    return absl::OkStatus();
-  }
-
-  // On redrawn weights, which make the values inside telling.
-  absl::Status CheckSideBySide() {
-    const size_t trial = ran_.trials.size() > 1 ? 1 : 0;
-    const Surplus surplus = Reconcile(ran_.original[trial], ran_.refactored[trial]);
-    STRATA_ASSIGN_OR_RETURN(
-        const std::string text,
-        context_.zygote.RunTrusted(
-            [&]() -> absl::StatusOr<std::string> {
-              STRATA_ASSIGN_OR_RETURN(const auto others, FindOtherFunctions(ran_, trial, surplus));
-              json rows = json::array();
-              for (const OtherFunction& other : others) rows.push_back({other.refactored, other.what});
-              return rows.dump();
-            },
-            JudgingLimits(context_)));
-    for (const json& row : json::parse(text)) {
-      const program::Call& call = ran_.refactored[trial].call(row[0].get<program::CallId>());
-      Add({{rules::kOperators, FileOf(ran_.refactored[trial], call), LineOf(ran_.refactored[trial], call),
-            row[1].get<std::string>(),
-            "execute the original's operator, or what agrees with it on large, tiny and negative numbers"}});
-    }
-    return absl::OkStatus();
+    OperatorFindings found;
+    const absl::Status status = verify::CheckOperators(context_, ran_, BaseName(claim_.refactored_name),
+                                                       !HasRule(rules::kReplay), found);
+    Add(std::move(found.violations));
+    judgement_.notes.insert(judgement_.notes.end(), found.notes.begin(), found.notes.end());
+    return status;
   }
 
   // ---- numbers
