@@ -54,13 +54,15 @@ std::vector<Violation> StepAloneViolations(const BundleFiles& files, const Bundl
     if (found == facts.components.end() || found->second.programs.empty()) continue;
     const Program& alone = found->second.programs[0];
     const std::optional<plan::Level> said = LevelSaidBy(component.text);
-    if (!said && scopes.runs().size() == 1 && scopes.runs()[0].stem == component.stem &&
-        !ComputesOutside(refactored, scopes)) {
+    const bool whole = scopes.runs().size() == 1 && scopes.runs()[0].stem == component.stem &&
+                       !ComputesOutside(refactored, scopes);
+    if (whole && said != plan::Level::kKernel) {
       const ExecutedComponent executed(alone);
-      if (executed.ok() && executed.level() != plan::Level::kKernel) {
+      if (executed.ok() && executed.level() > said.value_or(plan::Level::kKernel)) {
         violations.push_back({rules::kLevels, component.path, 0,
-                              "it is the whole of original.py, which is more than one kernel: nothing is decomposed",
-                              "make its parts the children, or say its level"});
+                              absl::StrCat("it is the whole of original.py, a ", plan::LevelName(executed.level()),
+                                           ": nothing is decomposed"),
+                              "make its parts the children"});
       }
     }
     if (said != plan::Level::kKernel) continue;
