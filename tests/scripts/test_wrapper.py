@@ -203,13 +203,13 @@ class Judged(Wrapper):
         self.assertEqual(self.check()[0], 0)
         self.assertIn("operators", self.rules())
 
-    def test_a_submission_that_does_not_load_here_is_not_judged(self):
+    def test_a_submission_that_does_not_load_here_cannot_be_judged(self):
         self.assertEqual(self.check()[0], 0)
         self.write({"source/parts/body.py": "import a_package_that_is_not_here\n"})
         self.assertEqual(self.check()[0], 2)
         verdict = self.verdict()
-        self.assertEqual(verdict["verdict"], "accepted", verdict["violations"])
-        self.assertIn("a_package_that_is_not_here", " ".join(verdict["not_judged"]))
+        self.assertEqual(verdict["verdict"], "cannot be judged", verdict["violations"])
+        self.assertIn("a_package_that_is_not_here", verdict["error"])
 
     def test_a_wrapper_that_needs_source_is_found(self):
         self.assertEqual(self.check()[0], 0)

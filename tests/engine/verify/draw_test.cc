@@ -74,13 +74,14 @@ TEST_F(DrawTest, NumbersBecomeOthersOfTheirKind) {
 
 TEST(DrawWide, IsWideInsideAModelAndInTheDomainOfItsInputs) {
   const at::Tensor positive = at::rand({64, 32}).add(0.5).mul(4);
-  EXPECT_GT(DrawWide(positive, true, true).min().item<float>(), 0);
-  const at::Tensor inside = DrawWide(positive, false, true);
+  EXPECT_GT(DrawWide(positive, true, true, 1).min().item<float>(), 0);
+  const at::Tensor inside = DrawWide(positive, false, true, 1);
+  EXPECT_FALSE(at::equal(inside, DrawWide(positive, false, true, 2)));
   EXPECT_LT(inside.min().item<float>(), -50);
   EXPECT_GT(inside.max().item<float>(), 50);
-  EXPECT_FALSE(DrawWide(at::arange(4), true, true).defined());
-  const at::Tensor mask = at::ones({4});
-  EXPECT_FALSE(DrawWide(mask, true, true).defined());
+  EXPECT_FALSE(DrawWide(at::arange(4), true, true, 1).defined());
+  EXPECT_FALSE(DrawWide(at::ones({4}), true, true, 1).defined());
+  EXPECT_FALSE(DrawWide(at::ones({4, 4}).triu(1).mul(-1e9), true, true, 1).defined());
 }
 
 TEST(BranchingWeights, AreThoseThatANumberOfPythonsLeadsBackTo) {

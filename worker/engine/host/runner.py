@@ -6,6 +6,7 @@ Runs in a forked child, beside user code. Whatever it reports is a claim; the pa
 import contextlib
 import faulthandler
 import functools
+import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -59,6 +60,26 @@ def compile_user_file(path):
         raise blame.UserError(f"{name} is not Python source: it contains zero bytes; submit a text file", line=line,
                               error_type="SyntaxError")
     return call_user(compile, text, path, "exec", dont_inherit=True)
+
+
+class TextLoader(importlib.machinery.SourceFileLoader):
+    """Runs the text, never bytecode that lies beside it."""
+
+    def get_code(self, fullname):
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def import_text_only():
+    """Outside of Python and its packages a module is the text of a .py file: what is read is what runs."""
+    known = tuple({os.path.realpath(path) + os.sep for path in (*sys.path, sys.prefix, sys.base_prefix) if path})
+
+    def finder(path):
+        if not os.path.isdir(path or os.curdir) or (os.path.realpath(path or os.curdir) + os.sep).startswith(known):
+            raise ImportError(path)
+        return importlib.machinery.FileFinder(path, (TextLoader, [".py"]))
+
+    sys.path_hooks.insert(0, finder)
 
 
 def load_module(path):
@@ -269,14 +290,36 @@ def run_trial(module, model, built, request, trial):
         return
     # Drawing inputs used the generator; reading them from a file did not. Both sides start forward alike.
     seed_everything(trial["seed"])
+    before = state_of(model) if request["save_outputs"] else {}
     output = forward(model, built, args, kwargs, request, program_path)
     if request["save_outputs"]:
+        save_changed_state(model, before, os.path.join(request["out_dir"], "state" + suffix))
         save(request, "outputs" + suffix, output=output)
         # Inputs can be gigabytes and are seldom changed: then this is one file with two names.
         before = os.path.join(request["out_dir"], "inputs" + suffix) if request["save_inputs"] else trial["inputs_path"]
         save(request, "after" + suffix, before, args=tuple(args), kwargs=kwargs)
     if trial["again"]:
         call_again(module, model, request, trial, "again" + suffix)
+
+
+def state_of(model):
+    """A copy of each buffer; of a parameter, which may be large, the count of writes to it."""
+    found = {key: tensor.clone() for key, tensor in model.named_buffers(remove_duplicate=False)}
+    return found | {key: tensor._version for key, tensor in model.named_parameters(remove_duplicate=False)}
+
+
+def save_changed_state(model, before, path):
+    changed = {}
+    for key, tensor in owned_tensors(model).items():
+        was = before.get(key)
+        if was is None:
+            continue
+        same = tensor._version == was if isinstance(was, int) else (
+            tensor.shape == was.shape and tensor.dtype == was.dtype and same_bits(tensor, was))
+        if not same:
+            changed[key] = tensor
+    if changed:
+        _strata_host.save(path, list(changed), list(changed.values()), "{}")
 
 
 def call_again(module, model, request, trial, name):
@@ -506,6 +549,7 @@ def prepare_process(request, trace_fd):
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
     tempfile.tempdir = os.environ["TMPDIR"] = os.getcwd()
+    import_text_only()
     if request["import_dir"]:
         sys.path.insert(0, request["import_dir"])
     sys.path.insert(0, os.path.dirname(request["file"]))

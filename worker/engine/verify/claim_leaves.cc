@@ -1,5 +1,7 @@
 #include "worker/engine/verify/claim_leaves.h"
 
+#include <cmath>
+
 #include "ATen/ATen.h"
 #include "ATen/Parallel.h"
 #include "base/status.h"
@@ -51,6 +53,18 @@ absl::StatusOr<Leaves> LeavesOf(const RanClaim& claim, size_t index, bool refact
 absl::StatusOr<std::string> ResultDigest(Replay& replay) {
   STRATA_ASSIGN_OR_RETURN(const host::TensorFile outputs, replay.Outputs());
   return DigestOf(outputs, {"output"}) + DigestOf(replay.inputs(), {"args", "kwargs"});
+}
+
+bool Alike(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined() || !b.defined() || a.numel() != b.numel() || a.scalar_type() != b.scalar_type())
+    return false;
+  const at::Tensor left = a.reshape({-1}), right = b.reshape({-1});
+  if (!a.is_floating_point()) return at::equal(left, right);
+  const at::Tensor ours = left.to(at::kDouble), theirs = right.to(at::kDouble);
+  const double rms = ours.numel() == 0 ? 0 : std::sqrt(ours.square().mean().item<double>());
+  const bool half = a.element_size() < 4;
+  return at::allclose(ours, theirs, half ? 1e-2 : 1e-4,
+                      (half ? 1e-2 : 1e-5) * (std::isfinite(rms) ? rms : 0), /*equal_nan=*/true);
 }
 
 void UseThreadsOf(const RanClaim& claim) { at::set_num_threads(claim.threads); }

@@ -15,6 +15,9 @@ absl::StatusOr<Leaves> LeavesOf(const RanClaim& claim, size_t index, bool refact
 // What the model returned and its inputs afterwards, as one digest.
 absl::StatusOr<std::string> ResultDigest(Replay& replay);
 
+// Whether they are one value up to rounding, in any shape.
+bool Alike(const at::Tensor& a, const at::Tensor& b);
+
 // As many threads as the runners had: sums depend on it.
 void UseThreadsOf(const RanClaim& claim);
 

@@ -43,6 +43,11 @@ std::string DTypeName(const at::Tensor& tensor) {
   return c10::toString(tensor.scalar_type());
 }
 
+// Torch knows no isnan of floats of eight bits.
+at::Tensor Measurable(const at::Tensor& tensor) {
+  return tensor.is_floating_point() && tensor.element_size() < 2 ? tensor.to(at::kFloat) : tensor;
+}
+
 struct Difference {
   double max = 0, sum = 0;
   int64_t max_ulp = 0;  // units in the last place, of floating types
@@ -148,6 +153,8 @@ Difference CompareValues(const at::Tensor& original, const at::Tensor& refactore
     a = at::view_as_real(a);
     b = at::view_as_real(b);
   }
+  a = Measurable(a);
+  b = Measurable(b);
   if (!out.bit_exact) out.max_ulp = MaxUlp(a, b);
   // The common case, in the tensor's own type: equal bits of finite values have nothing to measure.
   if (out.bit_exact && at::isfinite(a).all().item<bool>()) return out;
@@ -305,6 +312,40 @@ absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string
   return side;
 }
 
+// What the call left in parameters and buffers: as the original left it, and nothing else changed.
+absl::StatusOr<ordered_json> CompareState(const TrialFiles& files, const CompareRequest& request) {
+  using State = std::map<std::string, at::Tensor>;
+  const auto read = [](const std::string& path) -> absl::StatusOr<State> {
+    if (path.empty() || !FileExists(path)) return State{};
+    absl::StatusOr<host::TensorFile> file = host::ReadTensorFile(path);
+    if (!file.ok()) return file.status();
+    return State(file->tensors.begin(), file->tensors.end());
+  };
+  const absl::StatusOr<State> original = read(files.original_state), refactored = read(files.refactored_state);
+  if (!original.ok()) return original.status();
+  if (!refactored.ok()) return refactored.status();
+  ordered_json details = ordered_json::array();
+  const auto differs = [&](const std::string& key, const std::string& reason) {
+    details.push_back({{"key", key}, {"matches", false}, {"reason", reason}});
+  };
+  for (const auto& [key, source] : request.weight_sources) {
+    const auto ours = original->find(source);
+    const auto theirs = refactored->find(key);
+    const bool changed = theirs != refactored->end();
+    if ((ours != original->end()) != changed) {
+      differs(key, changed ? "the original leaves it as it was" : "the original changes it, and here it stays");
+    } else if (changed && (ours->second.sizes() != theirs->second.sizes() ||
+                           ours->second.scalar_type() != theirs->second.scalar_type())) {
+      differs(key, "it has another shape or dtype than in the original");
+    } else if (changed) {
+      const Bar bar = BarFor(ours->second, Loosest(request.tolerances), files.scaled_atol, {});
+      if (!CompareValues(ours->second, theirs->second, bar.tolerance).close)
+        differs(key, "it has other numbers than in the original");
+    }
+  }
+  return details;
+}
+
 // What a model keeps between calls shows in the second one. Nothing where the original has none, or NaN there.
 absl::StatusOr<ordered_json> CompareAgain(const TrialFiles& files, CompareRequest request,
                                           const std::vector<at::Tensor>& inputs) {
@@ -339,6 +380,12 @@ absl::StatusOr<ordered_json> CompareTrial(const TrialFiles& files, const Compare
   trial["pass"] = pass;
   trial["bit_exact"] = outputs->bit_exact;
   trial["output_details"] = outputs->details;
+  absl::StatusOr<ordered_json> state = CompareState(files, request);
+  if (!state.ok()) return state.status();
+  if (!state->empty()) {
+    trial["pass"] = pass = false;
+    trial["state_after"] = *std::move(state);
+  }
   absl::StatusOr<ordered_json> again = CompareAgain(files, request, inputs_before);
   if (!again.ok()) return again.status();
   if (!again->empty()) {
@@ -396,7 +443,8 @@ absl::StatusOr<NonFinite> FindNonFinite(const std::string& outputs_path) {
   if (!file.ok()) return file.status();
   NonFinite found;
   try {
-    for (const auto& [name, tensor] : file->tensors) {
+    for (const auto& [name, original] : file->tensors) {
+      const at::Tensor tensor = Measurable(original);
       if (!tensor.is_floating_point() && !tensor.is_complex()) continue;
       found.nan |= at::isnan(tensor).any().item<bool>();
       found.inf |= at::isinf(tensor).any().item<bool>();
@@ -412,7 +460,7 @@ absl::StatusOr<std::string> CheckFinite(const std::string& outputs_path) {
   if (!file.ok()) return file.status();
   try {
     for (size_t i = 0; i < file->tensors.size(); ++i) {
-      const at::Tensor& tensor = file->tensors[i].second;
+      const at::Tensor tensor = Measurable(file->tensors[i].second);
       if (!tensor.is_floating_point() && !tensor.is_complex()) continue;
       const char* what = at::isnan(tensor).any().item<bool>()   ? "NaN"
                          : at::isinf(tensor).any().item<bool>() ? "Inf"

@@ -4,6 +4,7 @@
 // itself is free of torch. Tensor files are read as hostile.
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct TrialFiles {
   std::string original_after, refactored_after;
   // What a second call on the same inputs gives; "" or no such file: there is none.
   std::string original_again, refactored_again;
+  // Parameters and buffers that the call changed, by state_dict key; "" or no such file: none.
+  std::string original_state, refactored_state;
   std::string inputs;  // before it, to tell a copied input; "" where not saved
   // Weights or inputs are not those that the model comes with: atol is 1e-5 (half types 1e-3) of the output's
   // root mean square where that is more.
@@ -32,7 +35,9 @@ struct TrialFiles {
 struct CompareRequest {
   std::vector<TrialFiles> trials;
   std::vector<Tolerance> tolerances;  // one per output; the loosest stands for outputs past its end
-  bool allow_inf = true;              // an Inf passes where both have the same Inf in the same places
+  // refactored state_dict key -> original key
+  std::map<std::string, std::string> weight_sources;
+  bool allow_inf = true;  // an Inf passes where both have the same Inf in the same places
 };
 
 // `numerical_comparison` of verification_result.json but for rtol, atol and input_dtype:

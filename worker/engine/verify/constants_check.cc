@@ -31,6 +31,7 @@ std::vector<ValueId> ValueReads(const Call& call) {
   std::vector<ValueId> reads = program::Reads(call);
   if (absl::EndsWith(op, "_like") || absl::StartsWith(op, "new_")) reads.clear();
   if (absl::EndsWith(op, "_as") && !reads.empty()) reads.resize(1);
+  if ((op == "fill" || op == "zero") && !reads.empty()) reads.erase(reads.begin());  // written over
   return reads;
 }
 
@@ -112,7 +113,7 @@ absl::StatusOr<Taken> TakenOf(Replay& replay, const Call& call, const std::vecto
     if (tensor.is_floating_point() && tensor.element_size() < 4) taken.rtol = 1e-2;
     if (tensor.is_complex()) tensor = at::view_as_real(tensor.resolve_conj());
     const at::Tensor plain = std::get<0>(at::_unique(tensor.cpu().to(at::kDouble).reshape({-1})));
-    const at::Tensor row = plain.contiguous();
+    const at::Tensor row = plain.masked_select(plain.isnan().logical_not()).contiguous();
     numbers.insert(row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel());
   }
   taken.numbers.assign(numbers.begin(), numbers.end());
@@ -140,7 +141,8 @@ absl::StatusOr<std::map<std::string, std::vector<Taken>>> TakenBySide(const RanC
       const program::TensorType& type = program.value(id).type;
       const at::TensorOptions options =
           at::TensorOptions().dtype(ToScalarType(type.dtype)).device(at::Device(type.device));
-      replay.Set(id, at::empty({}, options).expand(type.sizes));
+      replay.Set(id, call.mutated.empty() ? at::empty({}, options).expand(type.sizes)
+                                          : at::empty(type.sizes, options));
     }
     return true;
   };

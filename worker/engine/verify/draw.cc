@@ -94,6 +94,7 @@ at::Tensor WithPhase(const at::Tensor& real, const at::Tensor& like) {
 
 // ---- inputs --------------------------------------------------------------------------------------------
 
+constexpr double kMasked = -1e4;
 enum class Domain : uint8_t { kKeep, kProbabilities, kUnit, kPositive, kAny };
 
 Domain DomainOf(const at::Tensor& tensor) {
@@ -104,6 +105,8 @@ Domain DomainOf(const at::Tensor& tensor) {
   if (!at::isfinite(values).all().item<bool>()) return Domain::kKeep;
   if (values.eq(0).logical_or(values.eq(1)).all().item<bool>()) return Domain::kKeep;
   const double low = values.min().item<double>(), high = values.max().item<double>();
+  // A mask to be added: nothing, or something very small.
+  if (low <= kMasked && values.eq(0).logical_or(values.eq(low)).all().item<bool>()) return Domain::kKeep;
   if (low < 0) return Domain::kAny;
   const bool sums_to_one =
       values.dim() > 0 && values.size(-1) > 1 && values.sum(-1).sub(1).abs().max().item<double>() < 1e-3;
@@ -250,15 +253,15 @@ std::map<std::string, WeightRole> WeightRoles(const program::Program& original) 
   return roles;
 }
 
-at::Tensor DrawWide(const at::Tensor& like, bool keeps_domain, bool mostly_large) {
+at::Tensor DrawWide(const at::Tensor& like, bool keeps_domain, bool mostly_large, int64_t seed) {
   Domain domain = DomainOf(like);
   if (!like.is_floating_point() || like.numel() == 0) return {};
   if (!keeps_domain) domain = Domain::kAny;
   if (domain == Domain::kKeep) return {};
-  Dice dice(mostly_large ? 1 : 2);
+  Dice dice(seed);
   at::Tensor drawn = DrawInput(dice, like, domain, Reach::kWide, mostly_large);
   if (domain == Domain::kAny && !mostly_large) {
-    const at::Tensor scale = RowScales(like, {1e-2, 0.1, 1}), far = RowScales(like, {0, 0, 30, -30});
+    const at::Tensor scale = RowScales(like, {0, 1e-2, 0.1, 1, 1}), far = RowScales(like, {0, 0, 30, -30});
     drawn = Normal(like.sizes()).add_(far).mul_(scale);
   }
   return drawn.to(like.scalar_type()).to(like.device());

@@ -111,9 +111,8 @@ FolderVerdict Conclude(const Context& context, const std::string& folder, const 
 absl::StatusOr<StepOptions> OptionsOf(const Context& context, const std::string& folder) {
   const Prices::Scope price(context.prices, rules::kSource);
   std::vector<std::string> files = {folder + "/original.py"}, stems;
-  const absl::StatusOr<std::vector<std::string>> names = ListFiles(folder + "/children");
-  for (const std::string& name : names.ok() ? *names : std::vector<std::string>{}) {
-    if (!absl::EndsWith(name, ".py") || name == "__init__.py") continue;
+  for (const std::string& name : ChildFiles(folder + "/children")) {
+    if (name == "__init__.py") continue;
     stems.push_back(Stem(name));
     files.push_back(absl::StrCat(folder, "/children/", name));
   }
@@ -304,13 +303,12 @@ class Bundle {
   absl::Status JudgeWrapper() {
     const std::string entry = TextOf(AtPath(files_.tree.value, "metadata.source_file"));
     if (root_.empty() || !absl::StartsWith(entry, "source/") || !files_.source.contains(entry.substr(7))) {
-      not_judged_.push_back("phase 0: decomposition_tree.json names no file of source/, or no model");
+      found_.Stop("phase 0: decomposition_tree.json names no file of source/, or no model");
       return absl::OkStatus();
     }
     STRATA_ASSIGN_OR_RETURN(WrapperVerdict verdict,
                             VerifyWrapper(context_, folder_, files_.step_0, entry, root_));
-    if (!verdict.not_judged.empty()) not_judged_.push_back("phase 0: " + verdict.not_judged);
-    if (verdict.decision == Decision::kCannotJudge) found_.Stop(verdict.reason);
+    if (verdict.decision == Decision::kCannotJudge) found_.Stop("phase 0: " + verdict.reason);
     for (const std::string& note : verdict.notes) found_.notes.push_back(absl::StrCat("phase 0: ", note));
     found_.Add(std::move(verdict.violations));
     facts_.wrapper = std::move(verdict.facts);

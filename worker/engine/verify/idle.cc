@@ -155,12 +155,6 @@ class Zeroing {
   }
 
  private:
-  static bool Alike(const at::Tensor& a, const at::Tensor& b) {
-    if (!a.defined() || !b.defined() || a.numel() != b.numel() || a.scalar_type() != b.scalar_type())
-      return false;
-    return at::equal(a.reshape({-1}), b.reshape({-1}));
-  }
-
   absl::StatusOr<std::string> Run(bool refactored, const Replay::Hooks& hooks) {
     return RunWith(refactored, [&](Replay&) { return hooks; });
   }

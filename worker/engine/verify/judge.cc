@@ -53,6 +53,15 @@ ordered_json Skeleton(const Context& context, const Claim& claim) {
   return result;
 }
 
+// The class of the first object in it that is none of what can be compared; "" where there is none.
+std::string OpaqueIn(const program::Tree& tree) {
+  if (tree.kind == program::Tree::Kind::kOpaque) return tree.text.empty() ? "?" : tree.text;
+  for (const program::Tree& item : tree.items) {
+    if (std::string found = OpaqueIn(item); !found.empty()) return found;
+  }
+  return "";
+}
+
 // One claim on its way to a judgement.
 class Judging {
  public:
@@ -102,10 +111,8 @@ class Judging {
     texts[1].class_name = "Model";
     STRATA_ASSIGN_OR_RETURN(texts[0].text, ReadFile(claim_.refactored_file));
     STRATA_ASSIGN_OR_RETURN(texts[1].text, ReadFile(claim_.original_file));
-    const absl::StatusOr<std::vector<std::string>> files = ListFiles(claim_.children_dir);
     std::vector<std::string> children;
-    for (const std::string& file : step&& files.ok() ? *files : std::vector<std::string>{}) {
-      if (!absl::EndsWith(file, ".py")) continue;
+    for (const std::string& file : step ? ChildFiles(claim_.children_dir) : std::vector<std::string>{}) {
       children.push_back(file);
       texts.push_back({.text = "", .class_name = "Model", .role = TextRole::kChild, .imports = {}});
       STRATA_ASSIGN_OR_RETURN(texts.back().text, ReadFile(JoinPath(claim_.children_dir, file)));
@@ -143,6 +150,15 @@ class Judging {
       Stop(std::move(original.outcome), claim_.original_name);
       return absl::OkStatus();
     }
+    if (const std::string opaque = OpaqueIn(original.programs[0].invocations[0].output); !opaque.empty()) {
+      Stop({.status = host::RunStatus::kRaised,
+            .stage = "output",
+            .message = absl::StrCat("it returns an object of class ", opaque,
+                                    ", which cannot be compared: return tensors, numbers, text, tuples, lists, "
+                                    "dicts or dataclasses")},
+           claim_.original_name);
+      return absl::OkStatus();
+    }
     ran_.trials = std::move(original.trials);
     ran_.original = std::move(original.programs);
     draws_ = std::move(original.draws);
@@ -171,10 +187,8 @@ class Judging {
       std::error_code error;
       fs::create_directories(folder + "/children", error);
       fs::copy(claim_.refactored_file, folder + "/refactored.py", error);
-      if (fs::exists(claim_.children_dir)) {
-        fs::copy(claim_.children_dir, folder + "/children",
-                 fs::copy_options::recursive | fs::copy_options::skip_symlinks, error);
-      }
+      for (const std::string& file : ChildFiles(claim_.children_dir))
+        fs::copy(JoinPath(claim_.children_dir, file), folder + "/children/" + file, error);
       if (error)
         return absl::InternalError(absl::StrCat("copying ", claim_.refactored_file, ": ", error.message()));
       refactored_file_ = folder + "/refactored.py";
@@ -406,6 +420,7 @@ class Judging {
   CompareRequest Comparison() const {
     CompareRequest request{.trials = {},
                            .tolerances = OutputTolerances(ran_.original[0], claim_.purpose),
+                           .weight_sources = ran_.weight_sources,
                            .allow_inf = claim_.allow_inf};
     for (const TrialRun& run : ran_.trials) {
       const auto original = [&](const char* prefix) {
@@ -424,6 +439,8 @@ class Judging {
            .refactored_after = refactored("after"),
            .original_again = run.again ? original("again") : "",
            .refactored_again = run.again ? refactored("again") : "",
+           .original_state = original("state"),
+           .refactored_state = refactored("state"),
            .inputs = run.inputs_path,
            .scaled_atol = run.weights != Reach::kAsBuilt || run.inputs != Reach::kAsBuilt,
            .by_judge = run.by_judge});
@@ -448,6 +465,7 @@ class Judging {
         trial["weights"] = ReachName(run.weights);
         trial["inputs"] = ReachName(run.other_inputs ? run.inputs : Reach::kAsBuilt);
         AddDifferences(trial);
+        AddStateDifferences(trial);
       }
     }
     Add(OutputAliases(ran_.original[0], ran_.refactored[0]));
@@ -478,6 +496,15 @@ class Judging {
               output ? "compute what the original computes"
                      : "change inputs exactly as the original changes them"}});
       }
+    }
+  }
+
+  void AddStateDifferences(const ordered_json& trial) {
+    for (const ordered_json& detail : trial.value("state_after", ordered_json::array())) {
+      Add({{rules::kBuffers, BaseName(claim_.refactored_name), 0,
+            absl::StrCat("seed ", trial["seed"].get<int64_t>(), ", '", detail["key"].get<std::string>(),
+                         "' after the call: ", detail["reason"].get<std::string>()),
+            "leave behind what the original leaves behind"}});
     }
   }
 

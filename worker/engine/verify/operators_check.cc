@@ -4,8 +4,10 @@
 #include <functional>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
+#include "worker/engine/program/plumbing.h"
 #include "worker/engine/verify/constants_check.h"
 #include "worker/engine/verify/dataflow_check.h"
 #include "worker/engine/verify/idle.h"
@@ -121,8 +123,22 @@ class Operators {
            });
   }
 
-  // Of these calls of the first trial, those whose result could as well be their operand.
-  absl::Status CheckIdle(const std::vector<OperatorUse>& uses, bool refactored) {
+  // Python spells `1 / x` as `x.reciprocal() * 1`.
+  static bool IsOfDivision(const Program& program, CallId id) {
+    if (id == 0 || program::OperatorName(program.call(id - 1).op) != "reciprocal") return false;
+    return program::Classify(program, program.call(id - 1)) == program::OpClass::kArithmetic;
+  }
+
+  // Of these calls of the first trial, those whose result could as well be their operand. `settled`: parts of
+  // functions that are the same by themselves, where a bound or an eps that seldom matters belongs.
+  absl::Status CheckIdle(const std::vector<OperatorUse>& all, const std::set<CallId>& settled,
+                         bool refactored) {
+    const Program& program = refactored ? claim_.refactored[0] : claim_.original[0];
+    std::vector<OperatorUse> uses;
+    for (const OperatorUse& use : all) {
+      if (!settled.contains(use.call) && !IsOfDivision(program, use.call)) uses.push_back(use);
+    }
+    if (uses.empty()) return absl::OkStatus();
     STRATA_ASSIGN_OR_RETURN(const json rows, InFork([&]() -> absl::StatusOr<json> {
                               std::vector<CallId> calls;
                               for (const OperatorUse& use : uses) calls.push_back(use.call);
@@ -132,7 +148,7 @@ class Operators {
     const auto idle = rows.get<std::set<CallId>>();
     for (const OperatorUse& use : uses) {
       if (!idle.contains(use.call)) continue;
-      Add({refactored ? Invented(claim_.refactored[0], use) : Missing(claim_.original[0], use)});
+      Add({refactored ? Invented(program, use) : Missing(program, use)});
     }
     return absl::OkStatus();
   }
@@ -152,26 +168,38 @@ class Operators {
     for (const OperatorUse& use : surplus.original) {
       if (!in_children && !use.arithmetic) Add({Missing(claim_.original[0], use)});
     }
-    STRATA_RETURN_IF_ERROR(CheckIdle(surplus.original, false));
-    STRATA_RETURN_IF_ERROR(CheckIdle(surplus.refactored, true));
-    if (found_.violations.empty()) STRATA_RETURN_IF_ERROR(CheckSideBySide());
+    std::set<CallId> settled, settled_here;
+    STRATA_RETURN_IF_ERROR(CheckSideBySide(settled, settled_here));
+    if (found_.violations.empty()) STRATA_RETURN_IF_ERROR(CheckIdle(surplus.original, settled, false));
+    if (found_.violations.empty()) STRATA_RETURN_IF_ERROR(CheckIdle(surplus.refactored, settled_here, true));
     if (found_.violations.empty()) found_.notes.push_back(SpellingNote(surplus));
     return absl::OkStatus();
   }
 
-  // On redrawn weights, which make the values inside telling.
-  absl::Status CheckSideBySide() {
+  // On redrawn weights, which make the values inside telling. The calls are those of the first trial too: it
+  // takes the same branches.
+  absl::Status CheckSideBySide(std::set<CallId>& settled, std::set<CallId>& settled_here) {
     const size_t trial = claim_.trials.size() > 1 ? 1 : 0;
     const Surplus surplus = Reconcile(claim_.original[trial], claim_.refactored[trial]);
-    STRATA_ASSIGN_OR_RETURN(const json rows, InFork([&]() -> absl::StatusOr<json> {
-                              STRATA_ASSIGN_OR_RETURN(const auto others,
+    STRATA_ASSIGN_OR_RETURN(const json found, InFork([&]() -> absl::StatusOr<json> {
+                              STRATA_ASSIGN_OR_RETURN(const SideBySideFindings findings,
                                                       FindOtherFunctions(claim_, trial, surplus));
-                              json found = json::array();
-                              for (const OtherFunction& other : others)
-                                found.push_back({other.refactored, other.what});
-                              return found;
+                              json others = json::array();
+                              for (const OtherFunction& other : findings.others)
+                                others.push_back({other.refactored, other.what});
+                              return json{{"others", others},
+                                          {"unplaced", findings.unplaced},
+                                          {"settled", findings.settled},
+                                          {"settled_here", findings.settled_here}};
                             }));
-    for (const json& row : rows) {
+    settled = found["settled"].get<std::set<CallId>>();
+    settled_here = found["settled_here"].get<std::set<CallId>>();
+    for (const json& name : found["unplaced"]) {
+      found_.notes.push_back(absl::StrCat(name.get<std::string>(),
+                                          ": what it takes or gives is nowhere here, so that only the trials say "
+                                          "that its spelling is the same function"));
+    }
+    for (const json& row : found["others"]) {
       AddAt(claim_.refactored[trial], row[0].get<CallId>(), row[1].get<std::string>(),
             "execute the original's operator, or what agrees with it on large, tiny and negative numbers");
     }

@@ -27,9 +27,12 @@ bool SaysNothing(const Call& call, const std::string& name) {
   static const std::set<std::string> kNames = {"keepdim",       "layout",    "device",        "pin_memory",
                                                "memory_format", "generator", "cudnn_enabled", "non_blocking"};
   if (kNames.contains(name)) return true;
-  // Running statistics are read, not written.
-  const std::string op = program::OperatorName(call.op);
-  return name == "momentum" && (op == "batch_norm" || op == "instance_norm");
+  // Where running statistics are read, not written.
+  if (name != "momentum") return false;
+  return std::any_of(call.args.begin(), call.args.end(), [](const NamedArgument& argument) {
+    const bool batch = argument.name == "training" || argument.name == "use_input_stats";
+    return batch && argument.value.kind == Kind::kBool && !argument.value.boolean;
+  });
 }
 
 bool IsDimension(const std::string& name) {

@@ -39,6 +39,17 @@ std::string Subfolder(const TempDir& scratch, const std::string& name) {
   return folder;
 }
 
+std::vector<std::string> ChildFiles(const std::string& children_dir) {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(children_dir, error)) {
+    const bool text = entry.path().extension() == ".py" && !entry.is_symlink(error) && entry.is_regular_file(error);
+    if (text) files.push_back(entry.path().filename().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 host::RunRequest MakeRequest(const Context& context, const std::string& file, const std::string& class_name,
                              const std::string& out_dir) {
   host::RunRequest request;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 
 #include "ATen/ATen.h"
 #include "ATen/core/grad_mode.h"
@@ -32,9 +34,10 @@ using program::ValueKind;
 using CallSet = std::set<CallId>;
 using Tensors = std::map<ValueId, at::Tensor>;
 
-constexpr int kGrowths = 6;       // how often a group takes in its neighbours
+constexpr int kGrowths = 6;        // how often a group takes in its neighbours
 constexpr size_t kMostCalls = 64;  // of a group: past it, it is the model that the trials compare
-constexpr size_t kMostGroups = 16, kMostCandidates = 6;
+constexpr size_t kMostCandidates = 6;
+constexpr int64_t kBatchBytes = int64_t{512} << 20;  // of recorded values that are looked for at one time
 
 std::vector<ValueId> MadeBy(const Call& call) {
   std::vector<ValueId> made = call.results;
@@ -110,33 +113,35 @@ class Graph {
 
 at::Tensor Flat(const at::Tensor& tensor) { return tensor.reshape({-1}); }
 
-// Whether they are one value up to rounding.
-bool Alike(const at::Tensor& a, const at::Tensor& b) {
-  if (!a.defined() || !b.defined() || a.numel() != b.numel() || a.scalar_type() != b.scalar_type()) return false;
-  const at::Tensor left = Flat(a).to(at::kDouble), right = Flat(b).to(at::kDouble);
-  const double rms = left.numel() == 0 ? 0 : std::sqrt(left.square().mean().item<double>());
-  const bool half = a.element_size() < 4;
-  return at::allclose(left, right, half ? 1e-2 : 1e-4, (half ? 1e-2 : 1e-5) * (std::isfinite(rms) ? rms : 0),
-                      /*equal_nan=*/true);
+// Tells most values apart before all of their elements are compared.
+struct Print {
+  int64_t numel = 0;
+  at::ScalarType dtype = at::kFloat;
+  double rms = 0;
+};
+Print PrintOf(const at::Tensor& tensor) {
+  const double square = tensor.numel() == 0 ? 0 : Flat(tensor).to(at::kDouble).square().mean().item<double>();
+  return {tensor.numel(), tensor.scalar_type(), std::sqrt(square)};
 }
+bool MayBe(const Print& a, const Print& b) {
+  return a.numel == b.numel && a.dtype == b.dtype &&
+         (std::abs(a.rms - b.rms) <= 0.02 * a.rms + 1e-30 || !std::isfinite(a.rms));
+}
+
+// One value of the other side that may be a value of the group, and what computes it.
+struct Candidate {
+  ValueId value = program::kNoId;
+  CallSet calls;
+};
 
 // A group of the original's calls between values that it takes and values that it gives.
 struct Group {
-  CallSet calls;
+  CallSet core, calls;           // before it grew, and now
+  CallSet movers;                // of `calls`: what only moves data on the way in
   std::vector<ValueId> in, out;  // floats that depend on the model's input
-};
-
-// The same on the other side: where each value of the group was found.
-struct Place {
-  std::map<ValueId, size_t> in;            // value -> index into Group::in
-  std::vector<std::vector<ValueId>> outs;  // by index into Group::out: all that have its elements
-};
-
-// One that may be a value of the group, and what computes it.
-struct Candidate {
-  size_t out = 0;  // index into Group::out
-  ValueId value = program::kNoId;
-  CallSet calls;
+  // Where they were found: value of the other side -> index into `in`; by index into `out` all candidates.
+  std::map<ValueId, size_t> their_in;
+  std::vector<std::vector<ValueId>> their_out;
 };
 
 class SideBySide {
@@ -150,30 +155,72 @@ class SideBySide {
     for (const OperatorUse& use : surplus.refactored) spelling_.insert(use.call);
   }
 
-  absl::StatusOr<std::vector<OtherFunction>> Run() {
-    std::vector<OtherFunction> found;
-    std::vector<Group> groups = Groups();
-    if (groups.size() > kMostGroups) groups.resize(kMostGroups);
-    for (Group& group : groups) {
-      const CallSet core = group.calls;
-      for (int growth = 0; growth <= kGrowths && group.calls.size() <= kMostCalls; ++growth) {
-        SetBorders(group);
-        if (group.in.empty() || group.out.empty()) break;
-        STRATA_ASSIGN_OR_RETURN(const Place place, FindPlace(group));
-        if (IsFound(place)) {
-          STRATA_ASSIGN_OR_RETURN(const std::optional<OtherFunction> other, Compare(group, core, place));
-          if (other.has_value()) found.push_back(*other);
-          break;
-        }
-        Grow(group);
-      }
+  // Each call by itself, so that one that is right hides none that is not; those whose borders the other side
+  // has not, with the left over calls around them, and then with more of their neighbours.
+  absl::StatusOr<SideBySideFindings> Run() {
+    std::vector<Group> singles, joined;
+    CallSet& settled = findings_.settled;
+    for (const OperatorUse& use : surplus_.original) singles.push_back(GroupOf({use.call}));
+    STRATA_RETURN_IF_ERROR(Settle(singles));
+    for (CallSet& calls : Connected()) {
+      if (!std::includes(settled.begin(), settled.end(), calls.begin(), calls.end()))
+        joined.push_back(GroupOf(std::move(calls)));
     }
-    return found;
+    for (int growth = 0; growth <= kGrowths && !joined.empty(); ++growth) {
+      STRATA_RETURN_IF_ERROR(Settle(joined));
+      for (Group& group : joined) Grow(group);
+      std::erase_if(joined, [&](const Group& group) {
+        if (group.calls.size() <= kMostCalls && growth < kGrowths) return false;
+        findings_.unplaced.push_back(NamesOf(group.core));
+        return true;
+      });
+    }
+    return std::move(findings_);
   }
 
  private:
+  static Group GroupOf(CallSet calls) {
+    Group group;
+    group.core = group.calls = std::move(calls);
+    return group;
+  }
+
+  // Compares those that are found on the other side, and takes them out.
+  absl::Status Settle(std::vector<Group>& groups) {
+    for (Group& group : groups) SetBorders(group);
+    for (size_t begin = 0, end = 0; begin < groups.size(); begin = end) {
+      int64_t bytes = 0;
+      for (; end < groups.size() && (end == begin || bytes < kBatchBytes); ++end) bytes += BytesOf(groups[end]);
+      STRATA_RETURN_IF_ERROR(FindPlaces({groups.begin() + static_cast<int64_t>(begin),
+                                         groups.begin() + static_cast<int64_t>(end)}));
+      for (size_t i = begin; i < end; ++i) {
+        Group& group = groups[i];
+        if (!IsFound(group)) continue;
+        STRATA_ASSIGN_OR_RETURN(const std::optional<OtherFunction> other, Compare(group));
+        if (other.has_value()) findings_.others.push_back(*other);
+        findings_.settled.insert(group.core.begin(), group.core.end());
+        group.calls.clear();
+      }
+    }
+    std::erase_if(groups, [](const Group& group) { return group.calls.empty(); });
+    return absl::OkStatus();
+  }
+
+  int64_t BytesOf(const Group& group) const {
+    int64_t bytes = 0;
+    for (const std::vector<ValueId>& ids : {group.in, group.out}) {
+      for (const ValueId id : ids) {
+        const program::TensorType& type = ours_.program().value(id).type;
+        int64_t count = program::ElementSizeBytes(type.dtype);
+        for (const int64_t size : type.sizes) count *= size;
+        bytes += count;
+      }
+    }
+    return bytes;
+  }
+
   // Left over calls that feed each other, directly or through calls that are not counted.
-  std::vector<Group> Groups() const {
+  std::vector<CallSet> Connected() const {
     std::vector<CallSet> groups;
     std::map<ValueId, std::set<size_t>> from;  // the groups that a value carries
     CallSet left;
@@ -194,15 +241,28 @@ class SideBySide {
       }
       for (const ValueId id : MadeBy(call)) from[id].insert(sources.begin(), sources.end());
     }
-    std::vector<Group> found;
-    for (CallSet& calls : groups) found.push_back({.calls = std::move(calls), .in = {}, .out = {}});
-    return found;
+    return groups;
   }
 
   void SetBorders(Group& group) const {
     std::set<ValueId> made, in;
     group.in.clear();
     group.out.clear();
+    // A value and its transpose are one value: what only moves data before the group belongs to it.
+    std::vector<CallId> todo(group.calls.begin(), group.calls.end());
+    while (!todo.empty()) {
+      const Call& call = ours_.program().call(todo.back());
+      todo.pop_back();
+      for (const ValueId value : program::Reads(call)) {
+        const CallId maker = value < 0 ? program::kNoId : ours_.maker(value);
+        if (maker == program::kNoId || !ours_.depends_on_input(value)) continue;
+        const Call& mover = ours_.program().call(maker);
+        const bool moves = program::Classify(ours_.program(), mover) == program::OpClass::kPlumbing;
+        if (!moves || !mover.mutated.empty() || !group.calls.insert(maker).second) continue;
+        group.movers.insert(maker);
+        todo.push_back(maker);
+      }
+    }
     for (const CallId id : group.calls) {
       for (const ValueId value : MadeBy(ours_.program().call(id))) made.insert(value);
     }
@@ -214,6 +274,7 @@ class SideBySide {
     group.in.assign(in.begin(), in.end());
     for (const ValueId value : made) {
       const std::vector<CallId>& readers = ours_.readers(value);
+      if (group.movers.contains(ours_.maker(value))) continue;
       const bool leaves = ours_.is_output(value) || std::any_of(readers.begin(), readers.end(), [&](CallId id) {
                             return !group.calls.contains(id);
                           });
@@ -240,86 +301,107 @@ class SideBySide {
     return holder->Run(claim_.trials[trial_].seed, hooks);
   }
 
-  absl::StatusOr<Tensors> Recorded(const Group& group) const {
-    Tensors found;
-    std::set<ValueId> wanted(group.in.begin(), group.in.end());
-    wanted.insert(group.out.begin(), group.out.end());
+  using Groups = std::span<Group>;
+
+  absl::Status Record(Groups groups) {
+    recorded_.clear();
+    prints_.clear();
+    std::set<ValueId> wanted;
+    for (const Group& group : groups) {
+      wanted.insert(group.in.begin(), group.in.end());
+      wanted.insert(group.out.begin(), group.out.end());
+    }
     Replay* replay = nullptr;
     std::optional<Replay> holder;
     const auto keep = [&](ValueId id) {
       if (!wanted.contains(id)) return;
-      if (const absl::StatusOr<at::Tensor> tensor = replay->Read(id); tensor.ok()) found[id] = tensor->clone();
+      const absl::StatusOr<at::Tensor> tensor = replay->Read(id);
+      if (!tensor.ok()) return;
+      recorded_[id] = tensor->clone();
+      prints_[id] = PrintOf(*tensor);
     };
-    STRATA_RETURN_IF_ERROR(Replayed(false,
-                                    {.enter =
-                                         [&](const program::Invocation& invocation) {
-                                           if (invocation.id != 0) return absl::OkStatus();
-                                           for (const ValueId id : InputsOf(ours_.program())) keep(id);
-                                           return absl::OkStatus();
-                                         },
-                                     .leave = {},
-                                     .before_call = {},
-                                     .after_call =
-                                         [&](const Call& call) {
-                                           for (const ValueId id : MadeBy(call)) keep(id);
-                                         }},
-                                    replay, holder));
-    return found;
+    return Replayed(false, Each(ours_.program(), keep), replay, holder);
   }
 
-  absl::StatusOr<Place> FindPlace(const Group& group) {
-    STRATA_ASSIGN_OR_RETURN(recorded_, Recorded(group));
-    Place place{.in = {}, .outs = std::vector<std::vector<ValueId>>(group.out.size())};
+  // What each of the groups takes and gives, found by its elements among the other side's values.
+  absl::Status FindPlaces(Groups groups) {
+    STRATA_RETURN_IF_ERROR(Record(groups));
+    for (Group& group : groups) {
+      group.their_in.clear();
+      group.their_out.assign(group.out.size(), {});
+    }
     Replay* replay = nullptr;
     std::optional<Replay> holder;
     const auto look = [&](ValueId id) {
       const absl::StatusOr<at::Tensor> tensor = replay->Read(id);
-      if (!tensor.ok()) return;
-      for (size_t i = 0; i < group.in.size(); ++i) {
-        if (Alike(recorded_[group.in[i]], *tensor)) place.in.emplace(id, i);
-      }
-      for (size_t i = 0; i < group.out.size(); ++i) {
-        if (Alike(recorded_[group.out[i]], *tensor)) place.outs[i].push_back(id);
+      if (!tensor.ok() || !tensor->is_floating_point()) return;
+      const Print print = PrintOf(*tensor);
+      std::map<ValueId, bool> alike;  // groups share borders
+      const auto is = [&](ValueId own) {
+        const auto [found, is_new] = alike.emplace(own, false);
+        if (is_new && recorded_.contains(own) && MayBe(prints_.at(own), print))
+          found->second = Alike(recorded_.at(own), *tensor);
+        return found->second;
+      };
+      for (Group& group : groups) {
+        for (size_t i = 0; i < group.in.size(); ++i) {
+          if (is(group.in[i])) group.their_in.emplace(id, i);
+        }
+        for (size_t i = 0; i < group.out.size(); ++i) {
+          if (is(group.out[i])) group.their_out[i].push_back(id);
+        }
       }
     };
-    STRATA_RETURN_IF_ERROR(Replayed(true,
-                                    {.enter =
-                                         [&](const program::Invocation& invocation) {
-                                           if (invocation.id != 0) return absl::OkStatus();
-                                           for (const ValueId id : InputsOf(theirs_.program())) look(id);
-                                           return absl::OkStatus();
-                                         },
-                                     .leave = {},
-                                     .before_call = {},
-                                     .after_call =
-                                         [&](const Call& call) {
-                                           for (const ValueId id : MadeBy(call)) look(id);
-                                         }},
-                                    replay, holder));
-    return place;
+    return Replayed(true, Each(theirs_.program(), look), replay, holder);
+  }
+
+  // Every value of a recording, as soon as it is there.
+  static Replay::Hooks Each(const Program& program, std::function<void(ValueId)> visit) {
+    return {.enter =
+                [&program, visit](const program::Invocation& invocation) {
+                  if (invocation.id != 0) return absl::OkStatus();
+                  for (const ValueId id : InputsOf(program)) visit(id);
+                  return absl::OkStatus();
+                },
+            .leave = {},
+            .before_call = {},
+            .after_call =
+                [visit](const Call& call) {
+                  for (const ValueId id : MadeBy(call)) visit(id);
+                }};
   }
 
   // What computes it from the group's inputs alone, by some of the spelling.
-  std::vector<Candidate> Candidates(const Place& place, size_t out) const {
+  std::vector<Candidate> Candidates(const Group& group, size_t out) const {
     std::set<ValueId> given;
-    for (const auto& [id, index] : place.in) given.insert(id);
+    for (const auto& [id, index] : group.their_in) given.insert(id);
     std::vector<Candidate> found;
-    for (const ValueId id : place.outs[out]) {
+    for (const ValueId id : group.their_out[out]) {
       if (given.contains(id) || found.size() == kMostCandidates) continue;
       std::optional<CallSet> calls = theirs_.Slice({id}, given);
       if (!calls.has_value()) continue;
       const bool spells =
           std::any_of(calls->begin(), calls->end(), [&](CallId call) { return spelling_.contains(call); });
-      if (spells) found.push_back({.out = out, .value = id, .calls = *std::move(calls)});
+      if (spells) found.push_back({.value = id, .calls = *std::move(calls)});
     }
     return found;
   }
 
-  bool IsFound(const Place& place) const {
-    for (size_t out = 0; out < place.outs.size(); ++out) {
-      if (Candidates(place, out).empty()) return false;
+  // All that it takes and gives is there: what is not found would be drawn on one side only.
+  bool IsFound(const Group& group) const {
+    std::set<size_t> ins;
+    for (const auto& [id, index] : group.their_in) ins.insert(index);
+    for (size_t i = 0; i < group.in.size(); ++i) {
+      if (!recorded_.contains(group.in[i])) return false;
+      const bool shared = std::any_of(ins.begin(), ins.end(), [&](size_t other) {
+        return Alike(recorded_.at(group.in[other]), recorded_.at(group.in[i]));
+      });
+      if (!shared) return false;
     }
-    return true;
+    for (size_t out = 0; out < group.out.size(); ++out) {
+      if (Candidates(group, out).empty()) return false;
+    }
+    return !group.in.empty() && !group.out.empty();
   }
 
   // ---- alone
@@ -355,27 +437,27 @@ class SideBySide {
     for (size_t i = 0; i < group.in.size(); ++i) given[group.in[i]] = tensors[i];
     return given;
   }
-  Tensors Theirs(const Place& place, const std::vector<at::Tensor>& tensors) const {
+  Tensors Theirs(const Group& group, const std::vector<at::Tensor>& tensors) const {
     Tensors given;
-    for (const auto& [id, index] : place.in)
+    for (const auto& [id, index] : group.their_in)
       given[id] = Flat(tensors[index]).reshape(theirs_.program().value(id).type.sizes);
     return given;
   }
 
   // Of several values with the elements of one (the negative half of a leaky_relu, where nothing is positive)
   // it is enough that one is the same function.
-  absl::StatusOr<std::optional<OtherFunction>> Compare(const Group& group, const CallSet& core,
-                                                       const Place& place) const {
+  absl::StatusOr<std::optional<OtherFunction>> Compare(const Group& group) {
     for (size_t out = 0; out < group.out.size(); ++out) {
       std::optional<OtherFunction> other;
-      for (const Candidate& candidate : Candidates(place, out)) {
-        STRATA_ASSIGN_OR_RETURN(const std::string difference, Difference(group, place, candidate));
+      for (const Candidate& candidate : Candidates(group, out)) {
+        STRATA_ASSIGN_OR_RETURN(const std::string difference, Difference(group, group.out[out], candidate));
         if (!difference.empty()) {
-          other = Told(core, candidate, difference);
-        } else {
-          other.reset();
-          break;
+          other = Told(group.core, candidate, difference);
+          continue;
         }
+        findings_.settled_here.insert(candidate.calls.begin(), candidate.calls.end());
+        other.reset();
+        break;
       }
       if (other.has_value()) return other;
     }
@@ -383,9 +465,7 @@ class SideBySide {
   }
 
   // "" where the two agree, or cannot be compared.
-  absl::StatusOr<std::string> Difference(const Group& group, const Place& place,
-                                         const Candidate& candidate) const {
-    const ValueId wanted = group.out[candidate.out];
+  absl::StatusOr<std::string> Difference(const Group& group, ValueId wanted, const Candidate& candidate) const {
     const std::optional<CallSet> calls =
         ours_.Slice({wanted}, std::set<ValueId>(group.in.begin(), group.in.end()));
     if (!calls.has_value()) return std::string();
@@ -393,17 +473,20 @@ class SideBySide {
       if ((ours_.program().call(id).marks & program::kRandom) != 0) return std::string();
     }
     std::vector<at::Tensor> recorded;
-    for (const ValueId id : group.in) recorded.push_back(recorded_.at(id));
+    for (const ValueId id : group.in) {
+      if (!recorded_.contains(id)) return std::string();
+      recorded.push_back(recorded_.at(id));
+    }
     // First as recorded: what is written through views is not seen by the slice.
     const auto plain = Execute(false, *calls, Ours(group, recorded), wanted, false);
-    const auto spelled = Execute(true, candidate.calls, Theirs(place, recorded), candidate.value, false);
+    const auto spelled = Execute(true, candidate.calls, Theirs(group, recorded), candidate.value, false);
     if (!plain.ok() || !spelled.ok() || !Alike(recorded_.at(wanted), *plain) || !Alike(*plain, *spelled))
       return std::string();
     for (const bool mostly_large : {false, true}) {
       const std::vector<at::Tensor> drawn = Drawn(group, recorded, mostly_large);
       const auto ours = Execute(false, *calls, Ours(group, drawn), wanted, false);
       if (!ours.ok()) continue;  // the original does not bear these
-      const auto theirs = Execute(true, candidate.calls, Theirs(place, drawn), candidate.value, false);
+      const auto theirs = Execute(true, candidate.calls, Theirs(group, drawn), candidate.value, false);
       if (!theirs.ok()) return std::string("it raises on numbers that the original's bears");
       const auto exact = Execute(false, *calls, Ours(group, drawn), wanted, true);
       std::string difference = DifferenceOf(*ours, *theirs, exact.ok() ? *exact : at::Tensor());
@@ -425,7 +508,8 @@ class SideBySide {
         continue;
       }
       const bool given = ours_.program().value(group.in[i]).kind == ValueKind::kInput;
-      const at::Tensor wide = DrawWide(recorded[i], given, mostly_large);
+      const int64_t seed = claim_.trials.back().seed + 2 * static_cast<int64_t>(i) + (mostly_large ? 1 : 0);
+      const at::Tensor wide = DrawWide(recorded[i], given, mostly_large, seed);
       drawn.push_back(wide.defined() ? wide : recorded[i]);
     }
     return drawn;
@@ -437,14 +521,18 @@ class SideBySide {
     if (a.numel() != b.numel() || a.numel() == 0) return "";
     const at::Tensor counts = at::isfinite(a), zeros = at::zeros_like(a);
     const double step = ours.is_floating_point() && ours.element_size() < 4 ? 1e-3 : 1e-5;
-    double own = 0;  // what rounding does to the original
-    if (exact.defined() && exact.numel() == a.numel()) {
-      const at::Tensor off = a.sub(Flat(exact).to(at::kDouble)).abs();
-      own = at::where(counts.logical_and(at::isfinite(off)), off, zeros).max().item<double>();
-    }
     const at::Tensor finite = at::where(counts, a, zeros);
-    const double rms = std::sqrt(finite.square().mean().item<double>());
-    const at::Tensor allowed = finite.abs().mul(step).add(step * rms + 10 * own);
+    at::Tensor own = zeros;  // what rounding does to the original
+    if (exact.defined() && exact.numel() == a.numel()) {
+      own = a.sub(Flat(exact).to(at::kDouble)).abs();
+      own = at::where(counts.logical_and(at::isfinite(own)), own, zeros);
+    }
+    // Rows differ in scale: each has its own measure. Of vectors, all are one row.
+    const int64_t row = ours.dim() > 1 ? std::max<int64_t>(1, ours.size(-1)) : a.numel();
+    const at::Tensor rms = finite.reshape({-1, row}).square().mean(1, true).sqrt();
+    const at::Tensor most = std::get<0>(own.reshape({-1, row}).max(1, true));
+    const at::Tensor allowed = rms.mul(step).add(most.mul(10)).add(1e-6).expand({-1, row}).reshape({-1}) +
+                               finite.abs().mul(step);
     const at::Tensor off = finite.sub(at::where(counts, b, zeros)).abs();
     const at::Tensor bad = off.gt(allowed).logical_or(at::isfinite(off).logical_not());
     if (!bad.any().item<bool>()) return "";
@@ -454,18 +542,25 @@ class SideBySide {
   }
 
   OtherFunction Told(const CallSet& core, const Candidate& candidate, const std::string& difference) const {
-    std::vector<std::string> names, spelled;
+    std::vector<std::string> spelled;
     OtherFunction told;
-    for (const CallId id : core) names.push_back(program::OperatorName(ours_.program().call(id).op));
     for (const CallId id : candidate.calls) {
       if (!spelling_.contains(id)) continue;
       if (told.refactored == program::kNoId) told.refactored = id;
       if (spelled.size() < 8) spelled.push_back(program::OperatorName(theirs_.program().call(id).op));
     }
-    const Call& first = ours_.program().call(*core.begin());
-    told.what = absl::StrCat(absl::StrJoin(names, ", "), " of original.py:", LineOf(ours_.program(), first),
-                             " is spelled ", absl::StrJoin(spelled, ", "), " here, another function: ", difference);
+    told.what = absl::StrCat(NamesOf(core), " is spelled ", absl::StrJoin(spelled, ", "),
+                             " here, another function: ", difference);
     return told;
+  }
+
+  // "exp, sum of original.py:12"
+  std::string NamesOf(const CallSet& core) const {
+    std::vector<std::string> names;
+    for (const CallId id : core) names.push_back(program::OperatorName(ours_.program().call(id).op));
+    const Call& first = ours_.program().call(*core.begin());
+    return absl::StrCat(absl::StrJoin(names, ", "), " of ", FileOf(ours_.program(), first), ":",
+                        LineOf(ours_.program(), first));
   }
 
   const RanClaim& claim_;
@@ -474,19 +569,21 @@ class SideBySide {
   const Graph ours_, theirs_;
   CallSet spelling_;
   Tensors recorded_;
+  std::map<ValueId, Print> prints_;
+  SideBySideFindings findings_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::vector<OtherFunction>> FindOtherFunctions(const RanClaim& claim, size_t trial,
-                                                              const Surplus& surplus) {
+absl::StatusOr<SideBySideFindings> FindOtherFunctions(const RanClaim& claim, size_t trial,
+                                                      const Surplus& surplus) {
   UseThreadsOf(claim);
   try {
     const at::NoGradGuard no_grad;
     at::manual_seed(static_cast<uint64_t>(claim.trials[trial].seed));
-    absl::StatusOr<std::vector<OtherFunction>> found = SideBySide(claim, trial, surplus).Run();
+    absl::StatusOr<SideBySideFindings> found = SideBySide(claim, trial, surplus).Run();
     // An operator that cannot run again: rule `replay`.
-    if (absl::IsInvalidArgument(found.status())) return std::vector<OtherFunction>{};
+    if (absl::IsInvalidArgument(found.status())) return SideBySideFindings{};
     return found;
   } catch (const std::exception& error) {  // torch's
     return absl::InternalError(absl::StrCat("executing spellings side by side: ", error.what()));

@@ -5,6 +5,7 @@
 //
 // Starts tensor work: use it in a Zygote::RunTrusted fork only. The header itself is free of torch.
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,18 @@ struct OtherFunction {
   program::CallId refactored = program::kNoId;  // its first operator that the original has not
   std::string what;                             // "sin of original.py:12 is spelled mul, sub here: …"
 };
-// For each group of connected operators that the original has left over: its borders are looked for among the
-// values of the refactored model by their elements; where they are not found the group grows by its
-// neighbours, at last to the whole model, which the trials compare. What the model is given stays in its
-// domain, whole numbers and truth values stay. The two may differ by the tolerance of their type, and by ten
-// times what the original's own operators differ from double precision. `surplus` is that of this trial.
-absl::StatusOr<std::vector<OtherFunction>> FindOtherFunctions(const RanClaim& claim, size_t trial,
-                                                              const Surplus& surplus);
+struct SideBySideFindings {
+  std::vector<OtherFunction> others;
+  std::vector<std::string> unplaced;  // "sin of original.py:12": only the trials compare it
+  // The calls of functions that are the same on both sides: of the original, and of the refactored model.
+  std::set<program::CallId> settled, settled_here;
+};
+// Each operator that the original has left over: what it takes and gives is looked for among the values of the
+// refactored model by the elements. Where that is not found, those of its neighbours that are left over too are
+// taken in, and then all neighbours, a few times. What the model is given stays in its domain, whole numbers and
+// truth values stay. The two may differ by the tolerance of their type, and by ten times what the original's own
+// operators differ from double precision. `surplus` is that of this trial.
+absl::StatusOr<SideBySideFindings> FindOtherFunctions(const RanClaim& claim, size_t trial,
+                                                      const Surplus& surplus);
 
 }  // namespace strata::verify

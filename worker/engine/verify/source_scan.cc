@@ -95,6 +95,8 @@ Why Reason(const std::string& kind, const std::string& name, bool in_init) {
     return {"it reaches beyond the model", "a model computes from its arguments and its weights only"};
   if (kind == "state")
     return {"it keeps something from call to call outside the module", "hand tensors on as arguments"};
+  if (kind == "coding") return {"a coding by which Python reads other text than stands there", "write utf-8"};
+  if (kind == "depth") return {"it is nested too deeply to be read", "write it in several statements"};
   if (kind == "patch") return {"it changes what is not its own", "write the model as it is meant to run"};
   if (in_init) return {};  // the original's own buffers, by the source's formula
   const bool compute = kind == "functional" || ((kind == "torch" || kind == "method") && IsCompute(name));

@@ -9,11 +9,13 @@ import ast
 import importlib.util
 import json
 import operator
+import re
 import sys
 import types
 
 import torch
 
+MAX_DEPTH = 20000  # of nested visits
 CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
 # Methods of a tensor that are no operators.
 QUERIES = {
@@ -23,8 +25,8 @@ QUERIES = {
     "requires_grad_", "apply", "values", "index", "copy", "get",
 }
 IMPORTS = {
-    "torch", "__future__", "abc", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "itertools",
-    "math", "numbers", "operator", "sys", "traceback", "typing", "warnings",
+    "torch", "__future__", "abc", "base64", "collections", "contextlib", "copy", "dataclasses", "enum", "functools",
+    "itertools", "math", "numbers", "operator", "sys", "traceback", "typing", "warnings", "zlib",
 }
 # A parent finds its children beside itself.
 PARENT_IMPORTS = {"children", "argparse", "os", "pathlib"}
@@ -669,24 +671,45 @@ def is_own(name):
     return name.isidentifier() and name not in sys.stdlib_module_names and importlib.util.find_spec(name) is None
 
 
+def strange_coding(source):
+    """(line, coding) where the text says one by which Python would read other text than stands there."""
+    for number, line in enumerate(source.split("\n", 2)[:2], 1):
+        found = re.match(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", line)
+        if found and found[1].lower().replace("_", "-") not in ("utf-8", "utf8", "ascii", "us-ascii"):
+            return number, found[1]
+    return None
+
+
 def scan(request, _):
     """`request`: JSON {source, class, imports, role: parent|child|script}. Returns JSON; the second argument is not
     used. Of a script only the classes are a model."""
     request = json.loads(request)
+    sys.setrecursionlimit(MAX_DEPTH)
+    try:
+        return json.dumps(scan_text(request))
+    except RecursionError:
+        use = {"location": "file", "line": 0, "kind": "depth", "name": "the text"}
+        return json.dumps({"has_class": True, "uses": [use]})
+
+
+def scan_text(request):
     imports = IMPORTS | {name for name in request["imports"] if is_own(name)} | (set() if request["role"] == "child" else PARENT_IMPORTS)
     try:
         tree = ast.parse(request["source"])
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return json.dumps({"error": str(error), "line": getattr(error, "lineno", None) or 0})
+        return {"error": str(error), "line": getattr(error, "lineno", None) or 0}
     reach = Reach(tree, imports, request["role"] == "child")
     for node in tree.body:
         if request["role"] != "script" or isinstance(node, (ast.ClassDef, ast.Import, ast.ImportFrom)):
             reach.visit(node)
     uses = reach.found
+    coding = strange_coding(request["source"])
+    if coding:
+        uses.append({"location": "file", "line": coding[0], "kind": "coding", "name": coding[1]})
     if request["role"] != "child":
         script = request["role"] == "script"
         uses += parent_uses(tree, reach.names, reachable(tree, request["class"]) if script else None)
-    return json.dumps({
+    return {
         "has_class": any(isinstance(node, ast.ClassDef) and node.name == request["class"] for node in tree.body),
         "has_main": any(is_main_block(node) for node in tree.body),
         "uses": uses,
@@ -694,4 +717,4 @@ def scan(request, _):
         "workloads": workloads(tree),
         "children": imported_children(tree),
         "maps": string_maps(tree),
-    })
+    }

@@ -20,12 +20,9 @@ using nlohmann::ordered_json;
 
 std::vector<std::string> ChildStems(const std::string& children_dir) {
   std::vector<std::string> stems;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(children_dir, error)) {
-    const fs::path& path = entry.path();
-    if (path.extension() == ".py" && path.stem() != "__init__") stems.push_back(path.stem().string());
+  for (const std::string& file : ChildFiles(children_dir)) {
+    if (file != "__init__.py") stems.push_back(Stem(file));
   }
-  std::sort(stems.begin(), stems.end());
   return stems;
 }
 

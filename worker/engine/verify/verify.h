@@ -107,7 +107,6 @@ absl::StatusOr<CompositionVerdict> VerifyComposition(
 struct WrapperVerdict {
   Decision decision = Decision::kCannotJudge;
   std::string reason;                 // one sentence when not accepted
-  std::string not_judged;             // what the submission needs and is not here; `decision` then accepts
   std::vector<Violation> violations;  // files relative to the bundle
   std::vector<std::string> notes;
   ClaimFacts facts;

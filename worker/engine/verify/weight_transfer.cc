@@ -9,11 +9,11 @@
 #include "base/files.h"
 #include "base/status.h"
 #include "worker/engine/host/tensor_header.h"
+#include "worker/engine/verify/bundle_json.h"
 
 namespace strata::verify {
 namespace {
 
-using nlohmann::json;
 using nlohmann::ordered_json;
 using program::Program;
 
@@ -59,13 +59,16 @@ std::string EndOf(const std::string& key, std::ptrdiff_t length) {
 
 absl::StatusOr<WeightMap> ReadWeightMap(const std::string& path) {
   STRATA_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxMapBytes));
-  const json parsed = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!parsed.is_object())
-    return absl::InvalidArgumentError("it is no JSON object {original key: refactored key}");
+  const ParsedJson parsed = ParseHostileJson(text);
+  if (!parsed.value.is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it is no JSON object {original key: refactored key}",
+                     parsed.error.empty() ? "" : absl::StrCat(": ", parsed.error)));
+  }
   WeightMap map;
-  for (const auto& [key, value] : parsed.items()) {
+  for (const auto& [key, value] : parsed.value.items()) {
     std::vector<std::string>& targets = map[key];
-    for (const json& target : value.is_array() ? value : json::array({value})) {
+    for (const ordered_json& target : value.is_array() ? value : ordered_json::array({value})) {
       if (!target.is_string())
         return absl::InvalidArgumentError(
             absl::StrCat("the value of '", key, "' is neither a key nor a list of keys"));

@@ -45,16 +45,12 @@ absl::StatusOr<WrapperVerdict> VerifyWrapper(const Context& context, const std::
                                           .allow_inf = false}));
   WrapperVerdict verdict{.decision = judgement.decision,
                          .reason = judgement.reason,
-                         .not_judged = "",
                          .violations = {},
                          .notes = std::move(judgement.notes),
                          .facts = std::move(judgement.facts)};
   for (Violation& violation : judgement.violations)
     verdict.violations.push_back(OfWrapper(std::move(violation), step_0, wrapper));
-  if (DoesNotLoad(judgement, entry)) {
-    verdict.not_judged = judgement.reason;
-    verdict.decision = Decision::kAccepted;
-  } else if (DoesNotLoad(judgement, wrapper)) {
+  if (DoesNotLoad(judgement, wrapper)) {
     verdict.decision = Decision::kRejected;
     verdict.violations.push_back(
         {rules::kAlone, wrapper, judgement.failure.line,

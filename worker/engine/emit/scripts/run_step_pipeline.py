@@ -3,8 +3,8 @@
 
     python run_step_pipeline.py BUNDLE [--device cpu|cuda] [--jobs N] [--timeout SECONDS] [--write]
 
-Where the bundle has a Phase 0, its verify_wrapper.py is run too; what the submission needs may not be installed here,
-then it is not judged.
+Where the bundle has a Phase 0, its verify_wrapper.py is run too; where what the submission needs is not installed,
+it cannot be judged, and that is no pass.
 Each check runs in a process of its own, forked from this one, which has imported torch and nothing else. Exit code:
 0 all pass, 1 something failed, 2 this is no bundle. Needs PyTorch and nothing else. The bundle stays as it is, unless
 --write asks for fresh result files in it.
@@ -136,14 +136,14 @@ def now():
 
 
 def check_wrapper(bundle, options):
-    """Whether Phase 0, where there is one, leaves the rest a chance."""
+    """Whether Phase 0, where there is one, passes."""
     script = bundle / "steps" / "step_0_preparation" / "verify_wrapper.py"
     if not script.is_file():
         return True
     arguments = ["--device", options.device] + ([] if options.write else ["--output", os.devnull])
     (code, printed), = run_all([(check_script, (script, *arguments))], 1, options.timeout)
-    show("step_0_preparation", code in (0, 2), "not judged" if code == 2 else "", printed)
-    return code in (0, 2)
+    show("step_0_preparation", code == 0, "cannot be judged" if code == 2 else "", printed)
+    return code == 0
 
 
 def check_steps(bundle, options):

@@ -89,9 +89,9 @@ def files_of(bundle):
     try:
         tree = json.loads((bundle / "decomposition_tree.json").read_text(encoding="utf-8"))
         original, wrapper = bundle / tree["metadata"]["source_file"], bundle / root_of(tree)["path"]
-    except (OSError, ValueError, LookupError, StopIteration) as error:
+    except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
         raise LoadError(f"decomposition_tree.json of {bundle} does not say what source and root are: {error!r}") from error
-    if bundle / "source" not in original.parents or not original.is_file():
+    if (bundle / "source").resolve() not in original.resolve().parents or not original.is_file():
         raise LoadError(f"metadata.source_file is {tree['metadata']['source_file']}, which is no file of source/")
     if not (bundle / STEP_0).is_dir():
         raise LoadError(f"{bundle} has no {STEP_0}: its model is the submission itself")
