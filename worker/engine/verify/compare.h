@@ -35,9 +35,8 @@ struct TrialFiles {
 struct CompareRequest {
   std::vector<TrialFiles> trials;
   std::vector<Tolerance> tolerances;  // one per output; the loosest stands for outputs past its end
-  // refactored state_dict key -> original key
-  std::map<std::string, std::string> weight_sources;
-  bool allow_inf = true;  // an Inf passes where both have the same Inf in the same places
+  bool allow_inf = true;              // an Inf passes where both have the same Inf in the same places
+  std::map<std::string, std::string> weight_sources = {};  // refactored state_dict key -> original key
 };
 
 // `numerical_comparison` of verification_result.json but for rtol, atol and input_dtype:

@@ -114,19 +114,22 @@ Domain DomainOf(const at::Tensor& tensor) {
   return high <= 1 ? Domain::kUnit : Domain::kPositive;
 }
 
-// One factor per row: the last dimension shares it. Of vectors and numbers, one per element.
+// One factor per row: the last dimension shares it. Of vectors and numbers, one per element. In turn, so that
+// few rows have the first of them, and in random order.
 at::Tensor RowScales(const at::Tensor& like, const std::vector<double>& choices) {
   std::vector<int64_t> sizes = like.sizes().vec();
   if (sizes.size() > 1) sizes.back() = 1;
+  int64_t rows = 1;
+  for (const int64_t size : sizes) rows *= size;
   const at::Tensor table = at::tensor(choices, at::kFloat);
-  const at::Tensor picked = at::randint(static_cast<int64_t>(choices.size()), sizes, at::kLong);
-  return table.index({picked});
+  const at::Tensor turn = at::arange(rows, at::kLong).remainder(static_cast<int64_t>(choices.size()));
+  return table.index({turn.index({at::randperm(rows, at::kLong)})}).reshape(sizes);
 }
 
 std::vector<double> Choices(Reach reach, bool mostly_large) {
-  if (reach == Reach::kNarrow) return {0.3, 1, 1, 3};
-  if (mostly_large) return {1, 1, 10, 30, 100};
-  return {1, 1, 0.1, 1e-2, 1e-4, 0};
+  if (reach == Reach::kNarrow) return {3, 1, 0.3, 1};
+  if (mostly_large) return {100, 1, 30, 10, 1};
+  return {1, 1e-2, 0, 1, 1e-4, 0.1};
 }
 
 at::Tensor DrawInput(Dice& dice, const at::Tensor& drawn, Domain domain, Reach reach, bool mostly_large) {
@@ -261,7 +264,7 @@ at::Tensor DrawWide(const at::Tensor& like, bool keeps_domain, bool mostly_large
   Dice dice(seed);
   at::Tensor drawn = DrawInput(dice, like, domain, Reach::kWide, mostly_large);
   if (domain == Domain::kAny && !mostly_large) {
-    const at::Tensor scale = RowScales(like, {0, 1e-2, 0.1, 1, 1}), far = RowScales(like, {0, 0, 30, -30});
+    const at::Tensor scale = RowScales(like, {1, 0, 0.1, 1e-2, 1}), far = RowScales(like, {0, 30, -30, 0});
     drawn = Normal(like.sizes()).add_(far).mul_(scale);
   }
   return drawn.to(like.scalar_type()).to(like.device());

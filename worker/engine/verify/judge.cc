@@ -420,8 +420,8 @@ class Judging {
   CompareRequest Comparison() const {
     CompareRequest request{.trials = {},
                            .tolerances = OutputTolerances(ran_.original[0], claim_.purpose),
-                           .weight_sources = ran_.weight_sources,
-                           .allow_inf = claim_.allow_inf};
+                           .allow_inf = claim_.allow_inf,
+                           .weight_sources = ran_.weight_sources};
     for (const TrialRun& run : ran_.trials) {
       const auto original = [&](const char* prefix) {
         return TrialFile(run.original_dir, prefix, run.seed, run.workload);

@@ -53,12 +53,13 @@ std::string Dotted(const Module& module, const std::string& name) {
   return path.empty() ? name : path + "." + name;
 }
 
-// The buffers of the original, each to be taken once.
+// The buffers of the original and the tensors that it keeps as plain attributes, each to be taken once.
 class OriginalBuffers {
  public:
   explicit OriginalBuffers(const Program& original) : original_(original) {
     for (const program::Value& value : original.values) {
-      if (value.kind == ValueKind::kBuffer) free_.insert(value.id);
+      const bool kept = value.kind == ValueKind::kConstant && !value.is_wrapped_number && !value.data.empty();
+      if (value.kind == ValueKind::kBuffer || kept) free_.insert(value.id);
     }
   }
 

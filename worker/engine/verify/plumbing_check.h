@@ -62,8 +62,8 @@ std::vector<Violation> HiddenChanges(const program::Program& refactored, const p
 std::vector<Violation> ChildClassViolations(const program::Program& refactored, const ChildScopes& scopes,
                                             const std::set<std::string>& with_model);
 
-// Modules that are neither children nor containers, parameters held outside children, and buffers that
-// are not the original's own (rules `modules`, `parameters`, `buffers`).
+// Modules that are neither children nor containers, parameters held outside children, and buffers that are
+// neither the original's own nor tensors that it keeps (rules `modules`, `parameters`, `buffers`).
 // Modules whose class is defined in `own_file` are parents too, held to the same rules: a composition
 // nests them. "" where there may be one parent only.
 std::vector<Violation> ParameterViolations(const program::Program& refactored,

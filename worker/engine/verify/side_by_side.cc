@@ -37,6 +37,7 @@ using Tensors = std::map<ValueId, at::Tensor>;
 constexpr int kGrowths = 6;        // how often a group takes in its neighbours
 constexpr size_t kMostCalls = 64;  // of a group: past it, it is the model that the trials compare
 constexpr size_t kMostCandidates = 6;
+constexpr int64_t kManyNumbers = 1 << 15;
 constexpr int64_t kBatchBytes = int64_t{512} << 20;  // of recorded values that are looked for at one time
 
 std::vector<ValueId> MadeBy(const Call& call) {
@@ -142,6 +143,7 @@ struct Group {
   // Where they were found: value of the other side -> index into `in`; by index into `out` all candidates.
   std::map<ValueId, size_t> their_in;
   std::vector<std::vector<ValueId>> their_out;
+  CallSet here;  // what computes the same there
 };
 
 class SideBySide {
@@ -159,15 +161,16 @@ class SideBySide {
   // has not, with the left over calls around them, and then with more of their neighbours.
   absl::StatusOr<SideBySideFindings> Run() {
     std::vector<Group> singles, joined;
-    CallSet& settled = findings_.settled;
+    CallSet taken;
     for (const OperatorUse& use : surplus_.original) singles.push_back(GroupOf({use.call}));
-    STRATA_RETURN_IF_ERROR(Settle(singles));
+    STRATA_RETURN_IF_ERROR(Settle(singles, true, taken));
     for (CallSet& calls : Connected()) {
-      if (!std::includes(settled.begin(), settled.end(), calls.begin(), calls.end()))
+      if (!std::includes(taken.begin(), taken.end(), calls.begin(), calls.end()))
         joined.push_back(GroupOf(std::move(calls)));
     }
     for (int growth = 0; growth <= kGrowths && !joined.empty(); ++growth) {
-      STRATA_RETURN_IF_ERROR(Settle(joined));
+      // What is only right together with its neighbours may be something that does nothing.
+      STRATA_RETURN_IF_ERROR(Settle(joined, growth == 0, taken));
       for (Group& group : joined) Grow(group);
       std::erase_if(joined, [&](const Group& group) {
         if (group.calls.size() <= kMostCalls && growth < kGrowths) return false;
@@ -186,7 +189,7 @@ class SideBySide {
   }
 
   // Compares those that are found on the other side, and takes them out.
-  absl::Status Settle(std::vector<Group>& groups) {
+  absl::Status Settle(std::vector<Group>& groups, bool may_settle, CallSet& taken) {
     for (Group& group : groups) SetBorders(group);
     for (size_t begin = 0, end = 0; begin < groups.size(); begin = end) {
       int64_t bytes = 0;
@@ -198,7 +201,11 @@ class SideBySide {
         if (!IsFound(group)) continue;
         STRATA_ASSIGN_OR_RETURN(const std::optional<OtherFunction> other, Compare(group));
         if (other.has_value()) findings_.others.push_back(*other);
-        findings_.settled.insert(group.core.begin(), group.core.end());
+        taken.insert(group.core.begin(), group.core.end());
+        if (!other.has_value() && may_settle) {
+          findings_.settled.insert(group.core.begin(), group.core.end());
+          findings_.settled_here.insert(group.here.begin(), group.here.end());
+        }
         group.calls.clear();
       }
     }
@@ -221,27 +228,33 @@ class SideBySide {
 
   // Left over calls that feed each other, directly or through calls that are not counted.
   std::vector<CallSet> Connected() const {
-    std::vector<CallSet> groups;
-    std::map<ValueId, std::set<size_t>> from;  // the groups that a value carries
+    std::map<CallId, CallSet> groups;           // by one of their calls
+    std::map<CallId, CallId> group_of;          // left over call -> key into `groups`
+    std::map<ValueId, std::set<CallId>> from;  // the left over calls that a value carries
     CallSet left;
     for (const OperatorUse& use : surplus_.original) left.insert(use.call);
     for (const Call& call : ours_.program().calls) {
-      std::set<size_t> sources;
+      std::set<CallId> sources;
       for (const ValueId id : program::Reads(call)) {
         if (const auto found = from.find(id); found != from.end())
           sources.insert(found->second.begin(), found->second.end());
       }
-      const bool counted = program::Classify(ours_.program(), call) != program::OpClass::kPlumbing;
-      if (!left.contains(call.id) && counted) continue;
       if (left.contains(call.id)) {
-        const size_t group = sources.empty() ? groups.size() : *sources.begin();
-        if (group == groups.size()) groups.emplace_back();
-        groups[group].insert(call.id);
-        sources.insert(group);
+        CallSet& group = groups[call.id] = {call.id};
+        for (const CallId source : sources) {
+          const auto merged = groups.extract(group_of.at(source));
+          if (!merged.empty()) group.insert(merged.mapped().begin(), merged.mapped().end());
+        }
+        for (const CallId id : group) group_of[id] = call.id;
+        sources = {call.id};
+      } else if (program::Classify(ours_.program(), call) != program::OpClass::kPlumbing) {
+        continue;
       }
       for (const ValueId id : MadeBy(call)) from[id].insert(sources.begin(), sources.end());
     }
-    return groups;
+    std::vector<CallSet> found;
+    for (auto& [id, calls] : groups) found.push_back(std::move(calls));
+    return found;
   }
 
   void SetBorders(Group& group) const {
@@ -446,7 +459,7 @@ class SideBySide {
 
   // Of several values with the elements of one (the negative half of a leaky_relu, where nothing is positive)
   // it is enough that one is the same function.
-  absl::StatusOr<std::optional<OtherFunction>> Compare(const Group& group) {
+  absl::StatusOr<std::optional<OtherFunction>> Compare(Group& group) const {
     for (size_t out = 0; out < group.out.size(); ++out) {
       std::optional<OtherFunction> other;
       for (const Candidate& candidate : Candidates(group, out)) {
@@ -455,7 +468,7 @@ class SideBySide {
           other = Told(group.core, candidate, difference);
           continue;
         }
-        findings_.settled_here.insert(candidate.calls.begin(), candidate.calls.end());
+        group.here.insert(candidate.calls.begin(), candidate.calls.end());
         other.reset();
         break;
       }
@@ -482,8 +495,12 @@ class SideBySide {
     const auto spelled = Execute(true, candidate.calls, Theirs(group, recorded), candidate.value, false);
     if (!plain.ok() || !spelled.ok() || !Alike(recorded_.at(wanted), *plain) || !Alike(*plain, *spelled))
       return std::string();
-    for (const bool mostly_large : {false, true}) {
-      const std::vector<at::Tensor> drawn = Drawn(group, recorded, mostly_large);
+    int64_t most = 0;
+    for (const at::Tensor& tensor : recorded) most = std::max(most, tensor.numel());
+    // Few rows have few scales.
+    const int draws = most < kManyNumbers ? 16 : 2;
+    for (int draw = 0; draw < draws; ++draw) {
+      const std::vector<at::Tensor> drawn = Drawn(group, recorded, draw);
       const auto ours = Execute(false, *calls, Ours(group, drawn), wanted, false);
       if (!ours.ok()) continue;  // the original does not bear these
       const auto theirs = Execute(true, candidate.calls, Theirs(group, drawn), candidate.value, false);
@@ -497,7 +514,7 @@ class SideBySide {
 
   // Values that were one stay one.
   std::vector<at::Tensor> Drawn(const Group& group, const std::vector<at::Tensor>& recorded,
-                                bool mostly_large) const {
+                                int draw) const {
     std::vector<at::Tensor> drawn;
     for (size_t i = 0; i < recorded.size(); ++i) {
       const auto same = std::find_if(recorded.begin(), recorded.begin() + static_cast<int64_t>(i),
@@ -508,8 +525,8 @@ class SideBySide {
         continue;
       }
       const bool given = ours_.program().value(group.in[i]).kind == ValueKind::kInput;
-      const int64_t seed = claim_.trials.back().seed + 2 * static_cast<int64_t>(i) + (mostly_large ? 1 : 0);
-      const at::Tensor wide = DrawWide(recorded[i], given, mostly_large, seed);
+      const int64_t seed = claim_.trials.back().seed + 100 * static_cast<int64_t>(i) + draw;
+      const at::Tensor wide = DrawWide(recorded[i], given, /*mostly_large=*/draw % 2 == 1, seed);
       drawn.push_back(wide.defined() ? wide : recorded[i]);
     }
     return drawn;

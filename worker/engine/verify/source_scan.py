@@ -46,7 +46,7 @@ BUILTINS = {
 }
 # Of torch: what reads files, talks to others, changes torch, or asks for what a model cannot know.
 TORCH_PREFIXES = (
-    "load", "save", "from_file", "from_numpy", "frombuffer", "from_dlpack", "hub", "jit", "package", "serialization",
+    "load", "save", "from_file", "from_numpy", "from_dlpack", "hub", "jit", "package", "serialization",
     "ops.load_library", "ops.loaded_libraries", "classes", "distributed", "multiprocessing", "futures", "library",
     "overrides", "utils", "_C", "_dynamo", "_inductor", "_ops", "fx", "func.functional_call", "manual_seed", "seed",
     "initial_seed", "get_rng_state", "set_rng_state", "random", "cuda.manual_seed", "cuda.get_rng_state", "Generator",
