@@ -102,8 +102,9 @@ TEST_F(RunnerTest, ASecondCallShowsWhatTheModelKeeps) {
 }
 
 TEST_F(RunnerTest, ASecondCallThatRaisesLeavesNoFile) {
-  RunRequest request = Saving(File(
-      "model.py", ModelWithForward("assert not hasattr(self, 'kept'); self.kept = x; return self.linear(x)")));
+  RunRequest request = Saving(
+      File("model.py",
+           ModelWithForward("assert not hasattr(self, 'kept'); self.kept = x; return self.linear(x)")));
   request.trials = {Trial{.seed = 42, .again = true}};
   Result(request, "outputs_42_0.bin");
   EXPECT_FALSE(FileExists(JoinPath(request.out_dir, "again_42_0.bin")));

@@ -35,9 +35,7 @@ class DrawTest : public ::testing::Test {
   DrawnInputs drawn_;
 };
 
-json Args(const json& items) {
-  return {{"args", {{"kind", "tuple"}, {"class", "tuple"}, {"items", items}}}};
-}
+json Args(const json& items) { return {{"args", {{"kind", "tuple"}, {"class", "tuple"}, {"items", items}}}}; }
 json Literal(const char* text) { return {{"kind", "literal"}, {"value", text}}; }
 json Tensor(int index) { return {{"kind", "tensor"}, {"index", index}}; }
 

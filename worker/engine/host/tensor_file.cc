@@ -105,15 +105,15 @@ absl::Status Add(Writing& writing, std::unordered_map<const void*, size_t>& know
     writing.end = AlignUp(writing.end + writing.bytes.back().numel());
   }
   const c10::DeviceType device = tensor.device().type();
-  writing.tensors.push_back({{"name", name},
-                             {"dtype", DTypeName(tensor.scalar_type())},
-                             {"sizes", tensor.sizes().vec()},
-                             {"strides", tensor.strides().vec()},
-                             {"storage_offset", tensor.storage_offset()},
-                             {"storage", found->second},
-                             {"device", device == at::kCPU && !lived.empty()
-                                            ? lived
-                                            : c10::DeviceTypeName(device, /*lower_case=*/true)}});
+  writing.tensors.push_back(
+      {{"name", name},
+       {"dtype", DTypeName(tensor.scalar_type())},
+       {"sizes", tensor.sizes().vec()},
+       {"strides", tensor.strides().vec()},
+       {"storage_offset", tensor.storage_offset()},
+       {"storage", found->second},
+       {"device",
+        device == at::kCPU && !lived.empty() ? lived : c10::DeviceTypeName(device, /*lower_case=*/true)}});
   return absl::OkStatus();
 }
 
@@ -122,8 +122,7 @@ absl::StatusOr<Writing> Prepare(const TensorFile& file) {
   std::unordered_map<const void*, size_t> known;
   for (size_t i = 0; i < file.tensors.size(); ++i) {
     const auto& [name, tensor] = file.tensors[i];
-    STRATA_RETURN_IF_ERROR(
-        Add(writing, known, name, tensor, i < file.devices.size() ? file.devices[i] : ""));
+    STRATA_RETURN_IF_ERROR(Add(writing, known, name, tensor, i < file.devices.size() ? file.devices[i] : ""));
   }
   return writing;
 }

@@ -27,8 +27,8 @@ struct TensorFile {
   // {"kind":"opaque","class":"…"}: an object that is none of these. Dict keys are Python literals. The
   // index is a position in `tensors`; one tensor object met twice is one index.
   nlohmann::json trees = nlohmann::json::object();  // name -> tree ("args", "kwargs", "output")
-  // Device type where each tensor lived when it was written, parallel to `tensors`. Filled by reading; writing
-  // says the same again of a tensor on the CPU, so that a file may be read, changed and written.
+  // Device type where each tensor lived when it was written, parallel to `tensors`. Filled by reading;
+  // writing says the same again of a tensor on the CPU, so that a file may be read, changed and written.
   std::vector<std::string> devices;
 };
 

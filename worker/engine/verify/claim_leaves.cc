@@ -63,8 +63,8 @@ bool Alike(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor ours = left.to(at::kDouble), theirs = right.to(at::kDouble);
   const double rms = ours.numel() == 0 ? 0 : std::sqrt(ours.square().mean().item<double>());
   const bool half = a.element_size() < 4;
-  return at::allclose(ours, theirs, half ? 1e-2 : 1e-4,
-                      (half ? 1e-2 : 1e-5) * (std::isfinite(rms) ? rms : 0), /*equal_nan=*/true);
+  return at::allclose(ours, theirs, half ? 1e-2 : 1e-4, (half ? 1e-2 : 1e-5) * (std::isfinite(rms) ? rms : 0),
+                      /*equal_nan=*/true);
 }
 
 void UseThreadsOf(const RanClaim& claim) { at::set_num_threads(claim.threads); }

@@ -321,7 +321,8 @@ absl::StatusOr<ordered_json> CompareState(const TrialFiles& files, const Compare
     if (!file.ok()) return file.status();
     return State(file->tensors.begin(), file->tensors.end());
   };
-  const absl::StatusOr<State> original = read(files.original_state), refactored = read(files.refactored_state);
+  const absl::StatusOr<State> original = read(files.original_state),
+                              refactored = read(files.refactored_state);
   if (!original.ok()) return original.status();
   if (!refactored.ok()) return refactored.status();
   ordered_json details = ordered_json::array();
@@ -333,7 +334,8 @@ absl::StatusOr<ordered_json> CompareState(const TrialFiles& files, const Compare
     const auto theirs = refactored->find(key);
     const bool changed = theirs != refactored->end();
     if ((ours != original->end()) != changed) {
-      differs(key, changed ? "the original leaves it as it was" : "the original changes it, and here it stays");
+      differs(key,
+              changed ? "the original leaves it as it was" : "the original changes it, and here it stays");
     } else if (changed && (ours->second.sizes() != theirs->second.sizes() ||
                            ours->second.scalar_type() != theirs->second.scalar_type())) {
       differs(key, "it has another shape or dtype than in the original");
@@ -346,7 +348,8 @@ absl::StatusOr<ordered_json> CompareState(const TrialFiles& files, const Compare
   return details;
 }
 
-// What a model keeps between calls shows in the second one. Nothing where the original has none, or NaN there.
+// What a model keeps between calls shows in the second one. Nothing where the original has none, or NaN
+// there.
 absl::StatusOr<ordered_json> CompareAgain(const TrialFiles& files, CompareRequest request,
                                           const std::vector<at::Tensor>& inputs) {
   if (files.original_again.empty() || !FileExists(files.original_again)) return ordered_json::array();

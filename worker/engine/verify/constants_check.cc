@@ -69,8 +69,7 @@ class Constants {
     is_.assign(program_.values.size(), false);
     for (const Value& value : program_.values) {
       const bool kept = value.kind == ValueKind::kConstant || value.kind == ValueKind::kBuffer;
-      is_[static_cast<size_t>(value.id)] =
-          kept && !value.data.empty() && !written_.contains(value.storage);
+      is_[static_cast<size_t>(value.id)] = kept && !value.data.empty() && !written_.contains(value.storage);
     }
     for (const Call& call : program_.calls) {
       const std::vector<ValueId> reads = ValueReads(call);
@@ -94,7 +93,7 @@ class Constants {
 
   const Program& program_;
   const std::vector<bool> live_;
-  std::vector<bool> is_;        // by ValueId
+  std::vector<bool> is_;       // by ValueId
   std::set<int32_t> written_;  // storages that data were written to
 };
 
@@ -120,7 +119,8 @@ absl::StatusOr<Taken> TakenOf(Replay& replay, const Call& call, const std::vecto
   return taken;
 }
 
-absl::StatusOr<std::map<std::string, std::vector<Taken>>> TakenBySide(const RanClaim& claim, bool refactored) {
+absl::StatusOr<std::map<std::string, std::vector<Taken>>> TakenBySide(const RanClaim& claim,
+                                                                      bool refactored) {
   const Program& program = refactored ? claim.refactored[0] : claim.original[0];
   const Constants constants(program);
   STRATA_ASSIGN_OR_RETURN(Leaves leaves, LeavesOf(claim, 0, refactored));
@@ -146,15 +146,16 @@ absl::StatusOr<std::map<std::string, std::vector<Taken>>> TakenBySide(const RanC
     }
     return true;
   };
-  STRATA_RETURN_IF_ERROR(replay.Run(
-      claim.trials[0].seed, {.enter = {}, .leave = {}, .before_call = before, .after_call = {}}));
+  STRATA_RETURN_IF_ERROR(
+      replay.Run(claim.trials[0].seed, {.enter = {}, .leave = {}, .before_call = before, .after_call = {}}));
   STRATA_RETURN_IF_ERROR(failed);
   return found;
 }
 
 // Every number of one is a number of the other.
 bool Within(const std::vector<double>& a, const std::vector<double>& b, double rtol) {
-  const double largest = std::max({1e-30, a.empty() ? 0 : std::abs(a.front()), a.empty() ? 0 : std::abs(a.back())});
+  const double largest =
+      std::max({1e-30, a.empty() ? 0 : std::abs(a.front()), a.empty() ? 0 : std::abs(a.back())});
   const double atol = a.size() > 1 && std::isfinite(largest) ? 1e-2 * rtol * largest : 0;
   return std::all_of(a.begin(), a.end(), [&](double number) {
     const double reach = std::isfinite(number) ? rtol * std::abs(number) + atol : 0;
@@ -204,7 +205,8 @@ std::vector<OtherConstant> FindOtherConstants(const RanClaim& claim) try {
       }
     }
     for (size_t i = 0; i < ours.size(); ++i)
-      absl::StrAppend(&others[others.size() - ours.size() + i].what, ", in the original ", Told(ours[i].numbers));
+      absl::StrAppend(&others[others.size() - ours.size() + i].what, ", in the original ",
+                      Told(ours[i].numbers));
   }
   return others;
 } catch (const std::exception&) {  // torch's, of a constant that is no plain tensor

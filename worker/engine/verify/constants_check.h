@@ -1,6 +1,6 @@
 #pragma once
-// Tensors that a forward makes from nothing (full, arange, torch.tensor, and what it computes from these alone)
-// are settings of the operators that take them: an eps, a bound, a fill, a table of positions.
+// Tensors that a forward makes from nothing (full, arange, torch.tensor, and what it computes from these
+// alone) are settings of the operators that take them: an eps, a bound, a fill, a table of positions.
 //
 // Starts tensor work: use FindOtherConstants in a Zygote::RunTrusted fork only. The header itself is free of
 // torch.

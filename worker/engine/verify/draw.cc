@@ -275,7 +275,8 @@ std::set<std::string> BranchingWeights(const program::Program& original) {
   for (size_t i = original.calls.size(); i-- > 0;) {
     const program::Call& call = original.calls[i];
     // What gives no tensor gives a number.
-    bool leads = (call.marks & program::kDataDependent) != 0 || (call.results.empty() && call.mutated.empty());
+    bool leads =
+        (call.marks & program::kDataDependent) != 0 || (call.results.empty() && call.mutated.empty());
     for (const std::vector<program::ValueId>& made : {call.results, call.mutated_to}) {
       for (const program::ValueId id : made) leads |= id >= 0 && read[static_cast<size_t>(id)];
     }

@@ -138,8 +138,11 @@ std::optional<std::set<std::string>> Respelled(const ordered_json& coverage_repo
 absl::Status JudgeChildren(const Context& context, const std::string& folder, const StepOptions& options,
                            const StepVerdict& step, Found& found) {
   BundleFiles files;
-  BundleFacts facts{
-      .components = {}, .steps = {}, .composition = {}, .respelled = Respelled(step.coverage_report), .source = {}};
+  BundleFacts facts{.components = {},
+                    .steps = {},
+                    .composition = {},
+                    .respelled = Respelled(step.coverage_report),
+                    .source = {}};
   for (const auto& [stem, workloads] : options.child_workloads) {
     const std::string path = absl::StrCat("children/", stem, ".py");
     STRATA_ASSIGN_OR_RETURN(std::string text, ReadFile(JoinPath(folder, path)));

@@ -153,9 +153,10 @@ class Judging {
     if (const std::string opaque = OpaqueIn(original.programs[0].invocations[0].output); !opaque.empty()) {
       Stop({.status = host::RunStatus::kRaised,
             .stage = "output",
-            .message = absl::StrCat("it returns an object of class ", opaque,
-                                    ", which cannot be compared: return tensors, numbers, text, tuples, lists, "
-                                    "dicts or dataclasses")},
+            .message =
+                absl::StrCat("it returns an object of class ", opaque,
+                             ", which cannot be compared: return tensors, numbers, text, tuples, lists, "
+                             "dicts or dataclasses")},
            claim_.original_name);
       return absl::OkStatus();
     }
@@ -489,9 +490,8 @@ class Judging {
                            : detail.contains("shape") ? rules::kNumbers
                                                       : rules::kOutputs;
         Add({{rule, BaseName(claim_.refactored_name), 0,
-              absl::StrCat("seed ", trial["seed"].get<int64_t>(), list[0] == 's' ? ", second call" : "",
-                           ", ", output ? "output " : "input ",
-                           detail["output_idx"].get<int>(), ": ",
+              absl::StrCat("seed ", trial["seed"].get<int64_t>(), list[0] == 's' ? ", second call" : "", ", ",
+                           output ? "output " : "input ", detail["output_idx"].get<int>(), ": ",
                            detail.value("reason", "the numbers differ"), MaxDiff(detail)),
               output ? "compute what the original computes"
                      : "change inputs exactly as the original changes them"}});

@@ -91,7 +91,8 @@ class Operators {
                               return found;
                             }));
     for (const json& row : rows) {
-      AddAt(refactored, row[0].get<CallId>(), row[1].get<std::string>(), "give it the constant of the original");
+      AddAt(refactored, row[0].get<CallId>(), row[1].get<std::string>(),
+            "give it the constant of the original");
     }
     return absl::OkStatus();
   }
@@ -118,9 +119,8 @@ class Operators {
         claim_.original[0].values.begin(), claim_.original[0].values.end(), [](const program::Value& value) {
           return value.kind == program::ValueKind::kInput && program::IsFloating(value.type.dtype);
         });
-    return takes_floats && std::none_of(claim_.trials.begin(), claim_.trials.end(), [](const TrialRun& run) {
-             return run.by_judge && run.other_inputs;
-           });
+    return takes_floats && std::none_of(claim_.trials.begin(), claim_.trials.end(),
+                                        [](const TrialRun& run) { return run.by_judge && run.other_inputs; });
   }
 
   // Python spells `1 / x` as `x.reciprocal() * 1`.
@@ -157,7 +157,8 @@ class Operators {
   absl::Status CheckSpelling(const Surplus& surplus) {
     if (HasOnlyItsOwnInputs()) {
       Add({{rules::kOperators, refactored_name_, 0,
-            "operators are spelled otherwise, and the original bears no inputs but its own, which do not show "
+            "operators are spelled otherwise, and the original bears no inputs but its own, which do not "
+            "show "
             "that it is the same function",
             "execute the original's operators"}});
       return absl::OkStatus();
@@ -195,9 +196,10 @@ class Operators {
     settled = found["settled"].get<std::set<CallId>>();
     settled_here = found["settled_here"].get<std::set<CallId>>();
     for (const json& name : found["unplaced"]) {
-      found_.notes.push_back(absl::StrCat(name.get<std::string>(),
-                                          ": what it takes or gives is nowhere here, so that only the trials say "
-                                          "that its spelling is the same function"));
+      found_.notes.push_back(
+          absl::StrCat(name.get<std::string>(),
+                       ": what it takes or gives is nowhere here, so that only the trials say "
+                       "that its spelling is the same function"));
     }
     for (const json& row : found["others"]) {
       AddAt(claim_.refactored[trial], row[0].get<CallId>(), row[1].get<std::string>(),

@@ -1,5 +1,6 @@
 #pragma once
-// Operators reconciled in every trial; where another spelling stands for some, whether it is the same function.
+// Operators reconciled in every trial; where another spelling stands for some, whether it is the same
+// function.
 
 #include <string>
 #include <vector>
@@ -16,10 +17,10 @@ struct OperatorFindings {
   std::vector<std::string> notes;     // spellings that pass
 };
 
-// Fills `found` also where it stops at a limit. `refactored_name` is what a violation of the whole file names.
-// `replays`: the refactored model's recording is what it returned, so that its parts may be run again; where
-// it is not, spellings and constants are not looked at. Without a folder of children (a wrapper) all of the
-// file may compute.
+// Fills `found` also where it stops at a limit. `refactored_name` is what a violation of the whole file
+// names. `replays`: the refactored model's recording is what it returned, so that its parts may be run again;
+// where it is not, spellings and constants are not looked at. Without a folder of children (a wrapper) all of
+// the file may compute.
 absl::Status CheckOperators(const Context& context, const RanClaim& claim, const std::string& refactored_name,
                             bool replays, OperatorFindings& found);
 

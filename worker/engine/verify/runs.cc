@@ -43,7 +43,8 @@ std::vector<std::string> ChildFiles(const std::string& children_dir) {
   std::vector<std::string> files;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(children_dir, error)) {
-    const bool text = entry.path().extension() == ".py" && !entry.is_symlink(error) && entry.is_regular_file(error);
+    const bool text =
+        entry.path().extension() == ".py" && !entry.is_symlink(error) && entry.is_regular_file(error);
     if (text) files.push_back(entry.path().filename().string());
   }
   std::sort(files.begin(), files.end());

@@ -20,7 +20,8 @@ absl::StatusOr<TempDir> MakeScratch(const Context& context);
 // Creates an empty folder in it and returns its path.
 std::string Subfolder(const TempDir& scratch, const std::string& name);
 
-// The names of the Python files directly below a step's children/, sorted; none where there is no such folder.
+// The names of the Python files directly below a step's children/, sorted; none where there is no such
+// folder.
 std::vector<std::string> ChildFiles(const std::string& children_dir);
 
 // Device, numeric setting and names filled in, nothing but out_dir writable; trials and what to save are the

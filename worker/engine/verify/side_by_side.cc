@@ -82,8 +82,8 @@ class Graph {
     return found == readers_.end() ? kNone : found->second;
   }
 
-  // What must run for `wanted` where `given` are there; nullopt where a float of the model's input that is not
-  // among them leads to it.
+  // What must run for `wanted` where `given` are there; nullopt where a float of the model's input that is
+  // not among them leads to it.
   std::optional<CallSet> Slice(const std::vector<ValueId>& wanted, const std::set<ValueId>& given) const {
     CallSet calls;
     std::vector<ValueId> todo = wanted;
@@ -106,8 +106,8 @@ class Graph {
   static size_t Index(int32_t id) { return static_cast<size_t>(id); }
 
   const Program& program_;
-  std::vector<CallId> maker_;   // by ValueId
-  std::vector<bool> depends_;   // by ValueId
+  std::vector<CallId> maker_;  // by ValueId
+  std::vector<bool> depends_;  // by ValueId
   std::map<ValueId, std::vector<CallId>> readers_;
   std::set<ValueId> outputs_;
 };
@@ -193,9 +193,10 @@ class SideBySide {
     for (Group& group : groups) SetBorders(group);
     for (size_t begin = 0, end = 0; begin < groups.size(); begin = end) {
       int64_t bytes = 0;
-      for (; end < groups.size() && (end == begin || bytes < kBatchBytes); ++end) bytes += BytesOf(groups[end]);
-      STRATA_RETURN_IF_ERROR(FindPlaces({groups.begin() + static_cast<int64_t>(begin),
-                                         groups.begin() + static_cast<int64_t>(end)}));
+      for (; end < groups.size() && (end == begin || bytes < kBatchBytes); ++end)
+        bytes += BytesOf(groups[end]);
+      STRATA_RETURN_IF_ERROR(FindPlaces(
+          {groups.begin() + static_cast<int64_t>(begin), groups.begin() + static_cast<int64_t>(end)}));
       for (size_t i = begin; i < end; ++i) {
         Group& group = groups[i];
         if (!IsFound(group)) continue;
@@ -228,8 +229,8 @@ class SideBySide {
 
   // Left over calls that feed each other, directly or through calls that are not counted.
   std::vector<CallSet> Connected() const {
-    std::map<CallId, CallSet> groups;           // by one of their calls
-    std::map<CallId, CallId> group_of;          // left over call -> key into `groups`
+    std::map<CallId, CallSet> groups;          // by one of their calls
+    std::map<CallId, CallId> group_of;         // left over call -> key into `groups`
     std::map<ValueId, std::set<CallId>> from;  // the left over calls that a value carries
     CallSet left;
     for (const OperatorUse& use : surplus_.original) left.insert(use.call);
@@ -288,9 +289,9 @@ class SideBySide {
     for (const ValueId value : made) {
       const std::vector<CallId>& readers = ours_.readers(value);
       if (group.movers.contains(ours_.maker(value))) continue;
-      const bool leaves = ours_.is_output(value) || std::any_of(readers.begin(), readers.end(), [&](CallId id) {
-                            return !group.calls.contains(id);
-                          });
+      const bool leaves =
+          ours_.is_output(value) ||
+          std::any_of(readers.begin(), readers.end(), [&](CallId id) { return !group.calls.contains(id); });
       if (leaves) group.out.push_back(value);
     }
   }
@@ -431,16 +432,16 @@ class SideBySide {
     }
     Replay replay(refactored ? theirs_.program() : ours_.program(), std::move(leaves));
     STRATA_RETURN_IF_ERROR(replay.Run(
-        claim_.trials[trial_].seed,
-        {.enter =
-             [&](const program::Invocation& invocation) {
-               if (invocation.id != 0) return absl::OkStatus();
-               for (const auto& [id, tensor] : given) replay.Set(id, cast(tensor));
-               return absl::OkStatus();
-             },
-         .leave = {},
-         .before_call = [&](const Call& call) { return calls.contains(call.id); },
-         .after_call = {}}));
+        claim_.trials[trial_].seed, {.enter =
+                                         [&](const program::Invocation& invocation) {
+                                           if (invocation.id != 0) return absl::OkStatus();
+                                           for (const auto& [id, tensor] : given)
+                                             replay.Set(id, cast(tensor));
+                                           return absl::OkStatus();
+                                         },
+                                     .leave = {},
+                                     .before_call = [&](const Call& call) { return calls.contains(call.id); },
+                                     .after_call = {}}));
     return replay.Read(wanted);
   }
 
@@ -478,7 +479,8 @@ class SideBySide {
   }
 
   // "" where the two agree, or cannot be compared.
-  absl::StatusOr<std::string> Difference(const Group& group, ValueId wanted, const Candidate& candidate) const {
+  absl::StatusOr<std::string> Difference(const Group& group, ValueId wanted,
+                                         const Candidate& candidate) const {
     const std::optional<CallSet> calls =
         ours_.Slice({wanted}, std::set<ValueId>(group.in.begin(), group.in.end()));
     if (!calls.has_value()) return std::string();
@@ -513,8 +515,7 @@ class SideBySide {
   }
 
   // Values that were one stay one.
-  std::vector<at::Tensor> Drawn(const Group& group, const std::vector<at::Tensor>& recorded,
-                                int draw) const {
+  std::vector<at::Tensor> Drawn(const Group& group, const std::vector<at::Tensor>& recorded, int draw) const {
     std::vector<at::Tensor> drawn;
     for (size_t i = 0; i < recorded.size(); ++i) {
       const auto same = std::find_if(recorded.begin(), recorded.begin() + static_cast<int64_t>(i),
@@ -548,14 +549,14 @@ class SideBySide {
     const int64_t row = ours.dim() > 1 ? std::max<int64_t>(1, ours.size(-1)) : a.numel();
     const at::Tensor rms = finite.reshape({-1, row}).square().mean(1, true).sqrt();
     const at::Tensor most = std::get<0>(own.reshape({-1, row}).max(1, true));
-    const at::Tensor allowed = rms.mul(step).add(most.mul(10)).add(1e-6).expand({-1, row}).reshape({-1}) +
-                               finite.abs().mul(step);
+    const at::Tensor allowed =
+        rms.mul(step).add(most.mul(10)).add(1e-6).expand({-1, row}).reshape({-1}) + finite.abs().mul(step);
     const at::Tensor off = finite.sub(at::where(counts, b, zeros)).abs();
     const at::Tensor bad = off.gt(allowed).logical_or(at::isfinite(off).logical_not());
     if (!bad.any().item<bool>()) return "";
     const auto first = bad.to(at::kByte).argmax().item<int64_t>();
-    return absl::StrFormat("alone, on large, tiny and negative numbers, %g and here %g", a[first].item<double>(),
-                           b[first].item<double>());
+    return absl::StrFormat("alone, on large, tiny and negative numbers, %g and here %g",
+                           a[first].item<double>(), b[first].item<double>());
   }
 
   OtherFunction Told(const CallSet& core, const Candidate& candidate, const std::string& difference) const {

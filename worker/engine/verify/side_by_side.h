@@ -25,11 +25,11 @@ struct SideBySideFindings {
   // The calls of functions that are the same on both sides: of the original, and of the refactored model.
   std::set<program::CallId> settled, settled_here;
 };
-// Each operator that the original has left over: what it takes and gives is looked for among the values of the
-// refactored model by the elements. Where that is not found, those of its neighbours that are left over too are
-// taken in, and then all neighbours, a few times. What the model is given stays in its domain, whole numbers and
-// truth values stay. The two may differ by the tolerance of their type, and by ten times what the original's own
-// operators differ from double precision. `surplus` is that of this trial.
+// Each operator that the original has left over: what it takes and gives is looked for among the values of
+// the refactored model by the elements. Where that is not found, those of its neighbours that are left over
+// too are taken in, and then all neighbours, a few times. What the model is given stays in its domain, whole
+// numbers and truth values stay. The two may differ by the tolerance of their type, and by ten times what the
+// original's own operators differ from double precision. `surplus` is that of this trial.
 absl::StatusOr<SideBySideFindings> FindOtherFunctions(const RanClaim& claim, size_t trial,
                                                       const Surplus& surplus);
 

@@ -183,7 +183,8 @@ absl::StatusOr<StepCoverage> Cover(const Context& context, const Judgement& judg
       coverage.notes.push_back(absl::StrCat("no trial takes the branch that calls children/", stem, ".py"));
     } else {
       coverage.violations.push_back({rules::kMatters, absl::StrCat("children/", stem, ".py"), 0,
-                                     "no trial calls it", "call it, itself and not its forward, or remove it"});
+                                     "no trial calls it",
+                                     "call it, itself and not its forward, or remove it"});
     }
   }
   coverage.report = CoverageJson(input, /*summary=*/false);

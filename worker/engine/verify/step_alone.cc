@@ -60,14 +60,13 @@ std::vector<Violation> StepAloneViolations(const BundleFiles& files, const Bundl
       const ExecutedComponent executed(alone);
       if (executed.ok() && executed.level() > said.value_or(plan::Level::kKernel)) {
         violations.push_back({rules::kLevels, component.path, 0,
-                              absl::StrCat("it is the whole of original.py, a ", plan::LevelName(executed.level()),
-                                           ": nothing is decomposed"),
+                              absl::StrCat("it is the whole of original.py, a ",
+                                           plan::LevelName(executed.level()), ": nothing is decomposed"),
                               "make its parts the children"});
       }
     }
     if (said != plan::Level::kKernel) continue;
-    const std::set<std::string> own =
-        OperatorsOf(alone, 0, static_cast<program::CallId>(alone.calls.size()));
+    const std::set<std::string> own = OperatorsOf(alone, 0, static_cast<program::CallId>(alone.calls.size()));
     for (const ChildScopes::ChildRun& run : scopes.runs()) {
       if (run.stem != component.stem) continue;
       const program::Invocation& child = refactored.invocations[static_cast<size_t>(run.invocation)];

@@ -20,9 +20,9 @@ constexpr char kNaN[] = "gives NaN", kInf[] = "gives Inf";
 struct Draft {
   TrialRun run;
   bool mostly_large = false;
-  int step = 0;     // how often it was drawn again
+  int step = 0;          // how often it was drawn again
   bool careful = false;  // what Python branches on stays as it comes
-  std::string why;  // and the last reason
+  std::string why;       // and the last reason
   program::Program program;
   bool done = false;
 };
@@ -289,8 +289,7 @@ class Original {
 }  // namespace
 
 absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
-                                         bool afresh, const TempDir& scratch,
-                                         const std::string& import_dir) {
+                                         bool afresh, const TempDir& scratch, const std::string& import_dir) {
   return Original(context, file, afresh, scratch, import_dir).Run(workloads);
 }
 
