@@ -198,7 +198,7 @@ class Operators {
     for (const json& name : found["unplaced"]) {
       found_.notes.push_back(
           absl::StrCat(name.get<std::string>(),
-                       ": what it takes or gives is nowhere here, so that only the trials say "
+                       ": it is not found here or cannot be run alone, so that only the trials say "
                        "that its spelling is the same function"));
     }
     for (const json& row : found["others"]) {

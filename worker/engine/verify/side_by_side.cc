@@ -143,7 +143,8 @@ struct Group {
   // Where they were found: value of the other side -> index into `in`; by index into `out` all candidates.
   std::map<ValueId, size_t> their_in;
   std::vector<std::vector<ValueId>> their_out;
-  CallSet here;  // what computes the same there
+  CallSet here;       // what computes the same there
+  bool shown = true;  // and it could be compared
 };
 
 class SideBySide {
@@ -203,7 +204,8 @@ class SideBySide {
         STRATA_ASSIGN_OR_RETURN(const std::optional<OtherFunction> other, Compare(group));
         if (other.has_value()) findings_.others.push_back(*other);
         taken.insert(group.core.begin(), group.core.end());
-        if (!other.has_value() && may_settle) {
+        if (!group.shown) findings_.unplaced.push_back(NamesOf(group.core));
+        if (!other.has_value() && group.shown && may_settle) {
           findings_.settled.insert(group.core.begin(), group.core.end());
           findings_.settled_here.insert(group.here.begin(), group.here.end());
         }
@@ -464,11 +466,13 @@ class SideBySide {
     for (size_t out = 0; out < group.out.size(); ++out) {
       std::optional<OtherFunction> other;
       for (const Candidate& candidate : Candidates(group, out)) {
-        STRATA_ASSIGN_OR_RETURN(const std::string difference, Difference(group, group.out[out], candidate));
-        if (!difference.empty()) {
-          other = Told(group.core, candidate, difference);
+        STRATA_ASSIGN_OR_RETURN(const std::optional<std::string> difference,
+                                Difference(group, group.out[out], candidate));
+        if (difference.has_value() && !difference->empty()) {
+          other = Told(group.core, candidate, *difference);
           continue;
         }
+        group.shown &= difference.has_value();
         group.here.insert(candidate.calls.begin(), candidate.calls.end());
         other.reset();
         break;
@@ -478,40 +482,44 @@ class SideBySide {
     return std::nullopt;
   }
 
-  // "" where the two agree, or cannot be compared.
-  absl::StatusOr<std::string> Difference(const Group& group, ValueId wanted,
-                                         const Candidate& candidate) const {
+  // "" where the two agree; nullopt where they cannot be compared: they draw random numbers, do not give
+  // again what was recorded, or the original bears none of the draws.
+  absl::StatusOr<std::optional<std::string>> Difference(const Group& group, ValueId wanted,
+                                                        const Candidate& candidate) const {
     const std::optional<CallSet> calls =
         ours_.Slice({wanted}, std::set<ValueId>(group.in.begin(), group.in.end()));
-    if (!calls.has_value()) return std::string();
+    if (!calls.has_value()) return std::nullopt;
     for (const CallId id : *calls) {
-      if ((ours_.program().call(id).marks & program::kRandom) != 0) return std::string();
+      if ((ours_.program().call(id).marks & program::kRandom) != 0) return std::nullopt;
     }
     std::vector<at::Tensor> recorded;
     for (const ValueId id : group.in) {
-      if (!recorded_.contains(id)) return std::string();
+      if (!recorded_.contains(id)) return std::nullopt;
       recorded.push_back(recorded_.at(id));
     }
     // First as recorded: what is written through views is not seen by the slice.
     const auto plain = Execute(false, *calls, Ours(group, recorded), wanted, false);
     const auto spelled = Execute(true, candidate.calls, Theirs(group, recorded), candidate.value, false);
     if (!plain.ok() || !spelled.ok() || !Alike(recorded_.at(wanted), *plain) || !Alike(*plain, *spelled))
-      return std::string();
+      return std::nullopt;
     int64_t most = 0;
     for (const at::Tensor& tensor : recorded) most = std::max(most, tensor.numel());
     // Few rows have few scales.
     const int draws = most < kManyNumbers ? 16 : 2;
+    bool compared = false;
     for (int draw = 0; draw < draws; ++draw) {
       const std::vector<at::Tensor> drawn = Drawn(group, recorded, draw);
       const auto ours = Execute(false, *calls, Ours(group, drawn), wanted, false);
       if (!ours.ok()) continue;  // the original does not bear these
       const auto theirs = Execute(true, candidate.calls, Theirs(group, drawn), candidate.value, false);
-      if (!theirs.ok()) return std::string("it raises on numbers that the original's bears");
+      compared = true;
+      if (!theirs.ok()) return "it raises on numbers that the original's bears";
       const auto exact = Execute(false, *calls, Ours(group, drawn), wanted, true);
       std::string difference = DifferenceOf(*ours, *theirs, exact.ok() ? *exact : at::Tensor());
       if (!difference.empty()) return difference;
     }
-    return std::string();
+    if (!compared) return std::nullopt;
+    return "";
   }
 
   // Values that were one stay one.

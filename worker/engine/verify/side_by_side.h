@@ -21,7 +21,7 @@ struct OtherFunction {
 };
 struct SideBySideFindings {
   std::vector<OtherFunction> others;
-  std::vector<std::string> unplaced;  // "sin of original.py:12": only the trials compare it
+  std::vector<std::string> unplaced;  // "sin of original.py:12": not found there, or it cannot be run alone
   // The calls of functions that are the same on both sides: of the original, and of the refactored model.
   std::set<program::CallId> settled, settled_here;
 };
