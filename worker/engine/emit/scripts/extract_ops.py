@@ -63,6 +63,8 @@ MASKED_FILL = frozenset(["masked_fill"])
 POWER = frozenset(["pow"])
 INDEXING = frozenset("index index_put masked_select".split())
 COMPARISON = frozenset("eq ge gt le lt ne".split())
+# The types that a Python number has as a tensor.
+NUMBERS = frozenset(f"Tensor({dtype})" for dtype in ("bool", "long int", "double", "c10::complex<double>"))
 READ_BY_PYTHON = frozenset("item _local_scalar_dense is_nonzero equal".split())
 
 
@@ -338,18 +340,24 @@ def ancestors_of(node, by_id):
 
 
 def storages_of(side):
+    """The memory that a side of an operator names.
+
+    A Python number among the arguments is traced as a tensor of no dimensions, in memory that no operator
+    was seen to take and that a freed result may have had: one that may be such is told apart by its tensor.
+    """
     found = set()
 
-    def walk(value, type_name):
+    def walk(value, type_name, shape):
         if type_name.startswith("Tensor("):
-            found.add(value[1])
+            may_be_number = shape == [] and type_name in NUMBERS
+            found.add((value[1], value[0] if may_be_number else 0))
         elif type_name.startswith("GenericList[") and isinstance(value, list):
-            for item in value:
-                is_tensor = "Tensor" in type_name and isinstance(item, list) and len(item) == 6
-                walk(item, "Tensor(" if is_tensor else "")
+            shapes = shape if isinstance(shape, list) and len(shape) == len(value) else [None] * len(value)
+            for item, kind, inner in zip(value, type_name[len("GenericList["):-1].split(","), shapes):
+                walk(item, kind, inner)
 
-    for value, type_name in zip(side["values"], side["types"]):
-        walk(value, type_name)
+    for value, type_name, shape in zip(side["values"], side["types"], side["shapes"]):
+        walk(value, type_name, shape)
     return found
 
 
