@@ -20,12 +20,14 @@ class DrawTest : public ::testing::Test {
  protected:
   DrawTest() : dir_(*TempDir::Create("draw")) {}
 
-  // What becomes of these arguments.
-  TensorFile Draw(const TensorFile& given, bool others) {
+  // What becomes of these arguments, with all single changes or none.
+  TensorFile Draw(const TensorFile& given, bool all, Reach reach = Reach::kWide) {
     EXPECT_TRUE(host::WriteTensorFile(dir_.path() + "/in.bin", given).ok());
+    InputDraw draw{.seed = 7, .reach = reach, .one_by_one = reach == Reach::kAsBuilt};
+    const int count = *CountInputChanges(dir_.path() + "/in.bin", draw.one_by_one);
+    for (int i = 0; all && i < count; ++i) draw.changes.insert(i);
     const absl::StatusOr<DrawnInputs> drawn =
-        DrawInputs(dir_.path() + "/in.bin", {.seed = 7, .reach = Reach::kWide, .others = others},
-                   dir_.path() + "/out.bin");
+        DrawInputs(dir_.path() + "/in.bin", draw, dir_.path() + "/out.bin");
     EXPECT_TRUE(drawn.ok()) << drawn.status();
     drawn_ = *drawn;
     return *host::ReadTensorFile(dir_.path() + "/out.bin");
@@ -50,11 +52,43 @@ TEST_F(DrawTest, OneTensorThatIsGivenTwiceBecomesTwo) {
   EXPECT_FALSE(at::equal(apart.tensors[0].second, apart.tensors[1].second));
 }
 
+TEST_F(DrawTest, WhatIsKeptAndEqualBecomesAnotherOfItsKind) {
+  TensorFile given;
+  const at::Tensor ids = at::arange(12).reshape({3, 4});
+  given.tensors = {{"ids", ids},
+                   {"again", ids.clone()},
+                   {"mask", at::ones({2, 3})},
+                   {"other", at::ones({2, 3})},
+                   {"alone", at::ones({5}, at::kBool)}};
+  given.trees = Args({Tensor(0), Tensor(1), Tensor(2), Tensor(3), Tensor(4), Tensor(0)});
+  const TensorFile drawn = Draw(given, true);
+  ASSERT_EQ(drawn.tensors.size(), 6u);
+  const auto at = [&](size_t i) { return drawn.tensors[i].second; };
+  for (const size_t i : {0u, 2u, 4u}) EXPECT_TRUE(at::equal(at(i), given.tensors[i].second)) << i;
+  for (const size_t i : {1u, 5u}) {
+    EXPECT_FALSE(at::equal(at(i), ids)) << i;
+    EXPECT_TRUE(at::equal(std::get<0>(at(i).flatten().sort()), ids.flatten())) << i;
+  }
+  EXPECT_FALSE(at::equal(at(3), at(2)));
+  EXPECT_TRUE(at(3).eq(0).logical_or(at(3).eq(1)).all().item<bool>());
+}
+
+TEST_F(DrawTest, EachTensorIsDrawnAloneWhereTheOriginalBearsNoDrawOfAll) {
+  TensorFile given;
+  given.tensors = {{"x", at::randn({3, 4})}, {"y", at::randn({4})}, {"ids", at::arange(3)}};
+  given.trees = Args({Tensor(0), Tensor(1), Tensor(2)});
+  EXPECT_TRUE(at::equal(Draw(given, false, Reach::kAsBuilt).tensors[0].second, given.tensors[0].second));
+  EXPECT_FALSE(drawn_.tensors);
+  EXPECT_EQ(*CountInputChanges(dir_.path() + "/in.bin", true), 4);  // wide and narrow
+  EXPECT_FALSE(at::equal(Draw(given, true, Reach::kAsBuilt).tensors[1].second, given.tensors[1].second));
+  EXPECT_TRUE(drawn_.tensors);
+}
+
 TEST_F(DrawTest, NumbersBecomeOthersOfTheirKind) {
   TensorFile given;
   given.tensors.emplace_back("x", at::randn({3, 4}));
   given.trees = Args({Tensor(0), Literal("0.5"), Literal("-4.0"), Literal("7"), Literal("1"), Literal("True"),
-                      Literal("'mean'"), Literal("nan")});
+                      Literal("'mean'"), Literal("nan"), Literal("7"), Literal("-3")});
   Draw(given, false);
   EXPECT_FALSE(drawn_.numbers);
   const json items = Draw(given, true).trees["args"]["items"];
@@ -66,8 +100,11 @@ TEST_F(DrawTest, NumbersBecomeOthersOfTheirKind) {
   EXPECT_LT(number(2), 0);
   EXPECT_NE(number(2), -4);
   EXPECT_EQ(items[3]["value"], "8");
-  const char* const kept[] = {"1", "True", "'mean'", "nan"};
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(items[4 + i]["value"], kept[i]);
+  EXPECT_EQ(items[8]["value"], "9");  // no longer equal to the first 7
+  EXPECT_EQ(items[9]["value"], "-4");
+  EXPECT_EQ(items[4]["value"], "2");
+  const char* const kept[] = {"True", "'mean'", "nan"};
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(items[5 + i]["value"], kept[i]);
 }
 
 TEST(DrawWide, IsWideInsideAModelAndInTheDomainOfItsInputs) {

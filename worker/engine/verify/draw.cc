@@ -159,25 +159,23 @@ at::Tensor DrawInput(Dice& dice, const at::Tensor& drawn, Domain domain, Reach r
 
 using Fill = std::function<at::Tensor(const std::string& name, const at::Tensor&)>;
 
-// One tensor that the tree has twice becomes two.
-void SetApart(json& tree, std::set<size_t>& seen, host::TensorFile& file) {
-  if (tree.value("kind", "") == "tensor") {
-    const auto index = tree.value("index", size_t{0});
-    if (index >= file.tensors.size() || seen.insert(index).second) return;
-    const auto& [name, tensor] = file.tensors[index];
-    tree["index"] = file.tensors.size();
-    file.tensors.emplace_back(name, tensor.clone());
-    if (index < file.devices.size()) file.devices.push_back(file.devices[index]);
-  }
-  if (tree.contains("items")) {
-    for (json& item : tree["items"]) SetApart(item, seen, file);
-  }
-}
+// ---- changes of the inputs besides -----------------------------------------------------------------------
 
-// Another number for a Python one; "" where it stays: what decides more than how much.
-std::string OtherNumber(Dice& dice, const std::string& literal) {
+struct InputChange {
+  enum class Kind : uint8_t { kApart, kAlike, kNumber, kAlone } kind = Kind::kApart;
+  std::string tree;
+  json::json_pointer place{};  // kApart, kNumber: in that tree
+  size_t tensor = 0;           // kAlike, kAlone
+  Reach reach = Reach::kWide;  // kAlone
+};
+
+// Another number for a Python one; "" where it is no number. `nth` keeps numbers apart that were equal.
+std::string OtherNumber(Dice& dice, const std::string& literal, int nth) {
   int64_t whole = 0;
-  if (absl::SimpleAtoi(literal, &whole)) return whole < 2 ? "" : absl::StrCat(whole + 1);
+  if (absl::SimpleAtoi(literal, &whole)) {
+    if (std::abs(whole) > 1'000'000'000) return "";
+    return absl::StrCat(whole < 0 ? whole - 1 - nth : whole + 1 + nth);
+  }
   double number = 0;
   if (!absl::SimpleAtod(literal, &number) || !std::isfinite(number) || number == 0) return "";
   const bool is_share = number > 0 && number < 1;
@@ -188,17 +186,107 @@ std::string OtherNumber(Dice& dice, const std::string& literal) {
   return json(rounded).dump();
 }
 
-bool DrawNumbers(Dice& dice, json& tree) {
-  bool any = false;
-  if (tree.value("kind", "") == "literal") {
-    const std::string other = OtherNumber(dice, tree.value("value", ""));
-    if (!other.empty()) tree["value"] = other;
-    return !other.empty();
+void AddChanges(const json& node, const std::string& tree, const json::json_pointer& place,
+                std::set<size_t>& seen, std::vector<InputChange>& changes) {
+  const std::string kind = node.value("kind", "");
+  Dice any(0);
+  if (kind == "literal" && !OtherNumber(any, node.value("value", ""), 0).empty())
+    changes.push_back({.kind = InputChange::Kind::kNumber, .tree = tree, .place = place});
+  if (kind == "tensor" && !seen.insert(node.value("index", size_t{0})).second)
+    changes.push_back({.kind = InputChange::Kind::kApart, .tree = tree, .place = place});
+  if (!node.contains("items")) return;
+  for (size_t i = 0; i < node["items"].size(); ++i)
+    AddChanges(node["items"][i], tree, place / "items" / i, seen, changes);
+}
+
+bool SameBits(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && at::equal(a, b);
+}
+
+// In an order that depends on the file alone.
+std::vector<InputChange> ChangesOf(const host::TensorFile& file, bool one_by_one) {
+  std::vector<InputChange> changes;
+  std::set<size_t> seen;
+  for (const char* tree : {"args", "kwargs"}) {
+    if (file.trees.contains(tree)) AddChanges(file.trees[tree], tree, json::json_pointer(), seen, changes);
   }
-  if (tree.contains("items")) {
-    for (json& item : tree["items"]) any |= DrawNumbers(dice, item);
+  std::vector<size_t> drawable;
+  for (size_t i = 0; i < file.tensors.size(); ++i) {
+    const at::Tensor& tensor = file.tensors[i].second;
+    if (tensor.numel() == 0 || at::has_internal_overlap(tensor) != at::MemOverlap::No) continue;
+    if (DomainOf(tensor) != Domain::kKeep) {
+      drawable.push_back(i);
+    } else if (std::any_of(file.tensors.begin(), file.tensors.begin() + static_cast<std::ptrdiff_t>(i),
+                           [&](const auto& other) { return SameBits(other.second, tensor); })) {
+      changes.push_back({.kind = InputChange::Kind::kAlike, .tree = "", .tensor = i});
+    }
   }
-  return any;
+  if (!one_by_one || drawable.size() < 2) return changes;
+  for (const Reach reach : {Reach::kWide, Reach::kNarrow}) {
+    for (const size_t i : drawable)
+      changes.push_back({.kind = InputChange::Kind::kAlone, .tree = "", .tensor = i, .reach = reach});
+  }
+  return changes;
+}
+
+// Of the same values in other places; of zeros and ones where all were one value.
+at::Tensor Another(const at::Tensor& kept) {
+  const at::Tensor flat = kept.flatten();
+  if (flat.eq(flat[0]).all().item<bool>()) {
+    at::Tensor other = at::where(at::rand(flat.sizes(), at::kFloat).lt(0.3), flat.eq(0), flat);
+    other[0] = flat[0].eq(0);
+    return other.to(kept.scalar_type()).reshape(kept.sizes());
+  }
+  std::vector<int64_t> all(static_cast<size_t>(kept.dim()));
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
+  const at::Tensor flipped = kept.flip(all);
+  if (!at::equal(flipped, kept)) return flipped;
+  return flat.index({at::randperm(flat.numel(), at::kLong)}).reshape(kept.sizes());
+}
+
+// A copy of its own for the tensor at this place.
+size_t SetApart(json& node, host::TensorFile& file) {
+  const auto index = node.value("index", size_t{0});
+  const auto [name, tensor] = file.tensors.at(index);
+  node["index"] = file.tensors.size();
+  file.tensors.emplace_back(name, tensor.clone());
+  if (index < file.devices.size()) file.devices.push_back(file.devices[index]);
+  return file.tensors.size() - 1;
+}
+
+// `alone`: what is drawn on its own, and how far.
+DrawnInputs Apply(Dice& dice, const InputDraw& draw, host::TensorFile& file,
+                  std::map<const void*, Reach>& alone) {
+  DrawnInputs found;
+  std::map<std::string, int> numbers;
+  const std::vector<InputChange> changes = ChangesOf(file, draw.one_by_one);
+  for (const int chosen : draw.changes) {
+    if (static_cast<size_t>(chosen) >= changes.size()) continue;
+    const InputChange& change = changes[static_cast<size_t>(chosen)];
+    switch (change.kind) {
+      case InputChange::Kind::kNumber: {
+        json& literal = file.trees[change.tree][change.place];
+        const auto old = literal.value("value", std::string());
+        literal["value"] = OtherNumber(dice, old, numbers[old]++);
+        found.numbers = true;
+        break;
+      }
+      case InputChange::Kind::kApart:
+      case InputChange::Kind::kAlike: {
+        const bool apart = change.kind == InputChange::Kind::kApart;
+        at::Tensor& tensor =
+            file.tensors[apart ? SetApart(file.trees[change.tree][change.place], file) : change.tensor]
+                .second;
+        if (tensor.numel() > 0 && DomainOf(tensor) == Domain::kKeep)
+          tensor = tensor.clone().copy_(Another(tensor));
+        break;
+      }
+      case InputChange::Kind::kAlone:
+        alone.emplace(file.tensors[change.tensor].second.unsafeGetTensorImpl(), change.reach);
+        break;
+    }
+  }
+  return found;
 }
 
 using Change = std::function<void(host::TensorFile&)>;
@@ -304,23 +392,27 @@ absl::StatusOr<DrawnInputs> DrawInputs(const std::string& drawn, const InputDraw
                                        const std::string& out) {
   Dice dice(draw.seed);
   DrawnInputs found;
-  const auto others = [&](host::TensorFile& file) {
-    if (!draw.others) return;
-    std::set<size_t> seen;
-    for (const char* tree : {"args", "kwargs"}) {
-      if (!file.trees.contains(tree)) continue;
-      SetApart(file.trees[tree], seen, file);
-      found.numbers |= DrawNumbers(dice, file.trees[tree]);
-    }
-  };
-  STRATA_RETURN_IF_ERROR(Redraw(drawn, out, others, [&](const std::string&, const at::Tensor& tensor) {
+  std::map<const void*, Reach> alone;
+  const auto change = [&](host::TensorFile& file) { found = Apply(dice, draw, file, alone); };
+  STRATA_RETURN_IF_ERROR(Redraw(drawn, out, change, [&](const std::string&, const at::Tensor& tensor) {
+    const auto by_itself = alone.find(tensor.unsafeGetTensorImpl());
+    const Reach reach = by_itself == alone.end() ? draw.reach : by_itself->second;
     Domain domain = DomainOf(tensor);
-    if (domain == Domain::kUnit && draw.reach == Reach::kWide && draw.mostly_large) domain = Domain::kAny;
-    found.tensors |= domain != Domain::kKeep;
-    if (domain == Domain::kKeep) return at::Tensor();
-    return DrawInput(dice, tensor, domain, draw.reach, draw.mostly_large);
+    if (reach == Reach::kAsBuilt || domain == Domain::kKeep) return at::Tensor();
+    if (domain == Domain::kUnit && reach == Reach::kWide && draw.mostly_large) domain = Domain::kAny;
+    found.tensors = true;
+    return DrawInput(dice, tensor, domain, reach, draw.mostly_large);
   }));
   return found;
+}
+
+absl::StatusOr<int> CountInputChanges(const std::string& drawn, bool one_by_one) {
+  try {
+    STRATA_ASSIGN_OR_RETURN(const host::TensorFile file, host::ReadTensorFile(drawn));
+    return static_cast<int>(ChangesOf(file, one_by_one).size());
+  } catch (const std::exception& error) {  // torch's
+    return absl::InternalError(absl::StrCat("reading ", drawn, ": ", error.what()));
+  }
 }
 
 }  // namespace strata::verify

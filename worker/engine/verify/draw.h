@@ -41,18 +41,24 @@ absl::Status DrawWeights(const std::string& built, const std::map<std::string, W
 // whole numbers, truth values, masks of 0 and 1 and masks with infinities are kept, probabilities stay
 // probabilities, what is positive stays positive. What lies in [0, 1] (torch.rand) stays there too, but for a
 // wide draw that is `mostly_large`: it takes it for any number. All else spreads over rows of its own scale:
-// `mostly_large` decides between 1 to 100 and 0 to 1. With `others`, one tensor that is given twice becomes
-// two, and Python's numbers become others: fractions any of their sign, whole ones from 2 on the next.
-// REQUIRES: reach is not kAsBuilt.
+// `mostly_large` decides between 1 to 100 and 0 to 1.
+//
+// `changes` are besides, by their numbers below CountInputChanges; a model may bear one and not another:
+//   one tensor that is given twice becomes two; one that is kept and equal to another (two masks of ones)
+//   becomes another of its kind; one of Python's numbers becomes another, fractions any of their sign, whole
+//   ones the next; with `one_by_one`, one tensor alone is drawn, wide or narrow.
 struct InputDraw {
   int64_t seed = 0;
   Reach reach = Reach::kWide;
-  bool mostly_large = false, others = false;
+  bool mostly_large = false;
+  bool one_by_one = false;
+  std::set<int> changes;
 };
 struct DrawnInputs {
   bool tensors = false, numbers = false;  // some of these are other than they came
 };
 absl::StatusOr<DrawnInputs> DrawInputs(const std::string& drawn, const InputDraw& draw,
                                        const std::string& out);
+absl::StatusOr<int> CountInputChanges(const std::string& drawn, bool one_by_one);
 
 }  // namespace strata::verify

@@ -443,7 +443,7 @@ class Judging {
            .original_state = original("state"),
            .refactored_state = refactored("state"),
            .inputs = run.inputs_path,
-           .scaled_atol = run.weights != Reach::kAsBuilt || run.inputs != Reach::kAsBuilt,
+           .scaled_atol = run.weights != Reach::kAsBuilt || run.inputs != Reach::kAsBuilt || run.other_inputs,
            .by_judge = run.by_judge});
     }
     return request;

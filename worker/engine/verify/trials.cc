@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <random>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "worker/engine/verify/compare.h"
@@ -16,6 +18,16 @@ namespace {
 constexpr int kJudgesSeeds = 2;
 constexpr char kNaN[] = "gives NaN", kInf[] = "gives Inf";
 
+// The changes of the inputs that a draw of ranges does not make: tried when the ranges are settled, all at
+// once, then one after the other, each beside those that the original has borne.
+struct Changes {
+  int count = -1;  // not yet known
+  int next = -1;   // -1: all of them
+  std::set<int> borne, tried;
+  TrialRun best;  // with what it has borne
+  program::Program best_program;
+};
+
 // Large inputs in one of the judge's trials, small ones in the other.
 struct Draft {
   TrialRun run;
@@ -24,8 +36,13 @@ struct Draft {
   bool careful = false;  // what Python branches on stays as it comes
   std::string why;       // and the last reason
   program::Program program;
+  bool settled = false;  // its ranges
   bool done = false;
+  Changes changes;
 };
+
+// More than these are not tried one by one.
+constexpr int kMostChanges = 12;
 
 // From far to near; the last is what the model comes with.
 constexpr std::pair<Reach, Reach> kContractSteps[] = {
@@ -76,7 +93,7 @@ class Original {
       STRATA_RETURN_IF_ERROR(RunPending());
     }
     for (Draft& draft : drafts_) {
-      if (!draft.why.empty()) runs_.notes.push_back(Note(draft));
+      if (std::string note = Note(draft); !note.empty()) runs_.notes.push_back(std::move(note));
       runs_.trials.push_back(std::move(draft.run));
       runs_.programs.push_back(std::move(draft.program));
     }
@@ -89,6 +106,17 @@ class Original {
   }
 
   static std::string Note(const Draft& draft) {
+    std::string note = draft.why.empty() ? "" : RangesNote(draft);
+    const Changes& changes = draft.changes;
+    if (changes.count > static_cast<int>(changes.borne.size())) {
+      absl::StrAppend(
+          &note, note.empty() ? absl::StrCat("seed ", draft.run.seed, ": ") : "; ", "of ", changes.count,
+          " single changes of the inputs (equal ones apart, other numbers) it bears ", changes.borne.size());
+    }
+    return note;
+  }
+
+  static std::string RangesNote(const Draft& draft) {
     const bool all = !draft.careful || draft.run.weights == Reach::kAsBuilt;
     return absl::StrCat("seed ", draft.run.seed, ": weights ", ReachName(draft.run.weights),
                         all ? "" : " but for those that lead to a branch", ", inputs ",
@@ -123,60 +151,79 @@ class Original {
   }
 
   std::string DrawnFile(const char* what, const Draft& draft) const {
-    return absl::StrCat(scratch_.path(), "/", what, "_", draft.run.seed, "_", draft.run.workload, "_",
-                        draft.step, ".bin");
+    return absl::StrCat(scratch_.path(), "/", what, "_", draft.run.seed, "_", draft.run.workload, "_", round_,
+                        ".bin");
   }
 
   absl::Status Draw() {
     const auto roles = WeightRoles(drafts_[0].program);
     for (Draft& draft : drafts_) {
       if (draft.done) continue;
-      draft.run.weights_path = built_dir_ + "/weights.bin";
-      if (draft.run.weights != Reach::kAsBuilt) draft.run.weights_path = DrawnFile("weights", draft);
-      draft.run.inputs_path = TrialFile(built_dir_, "inputs", draft.run.seed, draft.run.workload);
-      if (draft.run.inputs != Reach::kAsBuilt) draft.run.inputs_path = DrawnFile("inputs", draft);
+      TrialRun& run = draft.run;
+      run.inputs_path = TrialFile(built_dir_, "inputs", run.seed, run.workload);
+      if (run.inputs != Reach::kAsBuilt || !draft.changes.tried.empty())
+        run.inputs_path = DrawnFile("inputs", draft);
+      if (draft.settled) continue;
+      run.weights_path = built_dir_ + "/weights.bin";
+      if (run.weights != Reach::kAsBuilt) run.weights_path = DrawnFile("weights", draft);
     }
-    STRATA_ASSIGN_OR_RETURN(const std::string widened, context_.zygote.RunTrusted(
-                                                           [&]() -> absl::StatusOr<std::string> {
-                                                             std::string drawn;
-                                                             for (const Draft& draft : drafts_) {
-                                                               DrawnInputs any;
-                                                               if (!draft.done) {
-                                                                 STRATA_ASSIGN_OR_RETURN(
-                                                                     any, DrawOne(draft, roles));
-                                                               }
-                                                               drawn += any.tensors ? 'y' : 'n';
-                                                               drawn += any.numbers ? 'y' : 'n';
+    STRATA_ASSIGN_OR_RETURN(const std::string drawn, context_.zygote.RunTrusted(
+                                                         [&]() -> absl::StatusOr<std::string> {
+                                                           std::string lines;
+                                                           for (const Draft& draft : drafts_) {
+                                                             std::string line;
+                                                             if (!draft.done) {
+                                                               STRATA_ASSIGN_OR_RETURN(line,
+                                                                                       DrawOne(draft, roles));
                                                              }
-                                                             return drawn;
-                                                           },
-                                                           JudgingLimits(context_)));
-    for (size_t i = 0; 2 * i + 1 < widened.size() && i < drafts_.size(); ++i) {
-      if (drafts_[i].done) continue;
-      drafts_[i].run.other_inputs = widened[2 * i] == 'y';
-      drafts_[i].run.other_numbers = widened[2 * i + 1] == 'y';
+                                                             absl::StrAppend(&lines, line, "\n");
+                                                           }
+                                                           return lines;
+                                                         },
+                                                         JudgingLimits(context_)));
+    const std::vector<std::string> lines = absl::StrSplit(drawn, '\n');
+    if (lines.size() < drafts_.size()) return absl::InternalError("the judge lost a draw");
+    for (size_t i = 0; i < drafts_.size(); ++i) {
+      Draft& draft = drafts_[i];
+      const std::vector<std::string> words = absl::StrSplit(lines[i], ' ');
+      if (draft.done || words.size() != 3 || !absl::SimpleAtoi(words[2], &draft.changes.count)) continue;
+      draft.run.other_inputs = words[0] == "1";
+      draft.run.other_numbers = words[1] == "1";
     }
     return absl::OkStatus();
   }
 
-  // In a trusted fork. Whether any of its inputs are other than drawn by get_inputs().
-  absl::StatusOr<DrawnInputs> DrawOne(const Draft& draft, std::map<std::string, WeightRole> roles) const {
+  // In a trusted fork: "1 0 3": whether tensors among the inputs are other than get_inputs() drew them,
+  // whether numbers are, and how many single changes there are.
+  absl::StatusOr<std::string> DrawOne(const Draft& draft, std::map<std::string, WeightRole> roles) const {
     const TrialRun& run = draft.run;
     if (draft.careful) {
       for (const std::string& key : BranchingWeights(drafts_[0].program)) roles.erase(key);
     }
     // Two trials of one seed differ in their workload only: the weights are the same.
-    if (run.weights != Reach::kAsBuilt) {
+    if (run.weights != Reach::kAsBuilt && !draft.settled) {
       STRATA_RETURN_IF_ERROR(
           DrawWeights(built_dir_ + "/weights.bin", roles, run.seed, run.weights, run.weights_path));
     }
-    if (run.inputs == Reach::kAsBuilt) return DrawnInputs{};
-    return DrawInputs(TrialFile(built_dir_, "inputs", run.seed, run.workload),
-                      {.seed = run.seed,
-                       .reach = run.inputs,
-                       .mostly_large = draft.mostly_large,
-                       .others = !draft.mostly_large && !draft.careful},
-                      run.inputs_path);
+    if (!run.by_judge) return std::string("0 0 0");
+    const std::string given = TrialFile(built_dir_, "inputs", run.seed, run.workload);
+    // Wide inputs that are numbers of any size already tell much: there only what nothing else draws.
+    const bool one_by_one = run.inputs == Reach::kAsBuilt;
+    int count = 0;
+    if (one_by_one || !draft.mostly_large) {
+      STRATA_ASSIGN_OR_RETURN(count, CountInputChanges(given, one_by_one));
+    }
+    DrawnInputs any;
+    if (run.inputs_path != given) {
+      STRATA_ASSIGN_OR_RETURN(any, DrawInputs(given,
+                                              {.seed = run.seed,
+                                               .reach = run.inputs,
+                                               .mostly_large = draft.mostly_large,
+                                               .one_by_one = one_by_one,
+                                               .changes = draft.changes.tried},
+                                              run.inputs_path));
+    }
+    return absl::StrFormat("%d %d %d", any.tensors, any.numbers, count);
   }
 
   absl::Status RunPending() {
@@ -207,7 +254,7 @@ class Original {
     });
     STRATA_RETURN_IF_ERROR(Settle({pending.begin(), stopped}));
     if (stopped == pending.end()) return absl::OkStatus();
-    if (!Nearer(**stopped, absl::StrCat("raises ", outcome.error_type))) runs_.outcome = std::move(outcome);
+    if (!Judged(**stopped, absl::StrCat("raises ", outcome.error_type))) runs_.outcome = std::move(outcome);
     return absl::OkStatus();
   }
 
@@ -229,9 +276,54 @@ class Original {
       if (why.empty() && OtherBranch(draft.program, AsBuilt(draft.run.workload).program))
         why = "takes another branch";
       // Where nothing nearer is left, this is what the model does.
-      draft.done = why.empty() || !Nearer(draft, why);
+      if (!Judged(draft, why)) Settled(draft);
     }
     return absl::OkStatus();
+  }
+
+  // A run of the draft is over: what is wrong with it ("": nothing) decides what is tried next. False where
+  // nothing is left to try.
+  static bool Judged(Draft& draft, const std::string& why) {
+    if (!draft.settled) {
+      if (!why.empty()) return Nearer(draft, why);
+      Settled(draft);
+      return true;
+    }
+    Changes& changes = draft.changes;
+    if (why.empty()) {
+      changes.borne = changes.tried;
+      changes.best = draft.run;
+      changes.best_program = std::move(draft.program);
+    }
+    TryNext(draft);
+    return true;
+  }
+
+  // The ranges are found; single changes of the inputs come next, where there are any.
+  static void Settled(Draft& draft) {
+    draft.settled = true;
+    draft.changes.best = draft.run;
+    draft.changes.best_program = std::move(draft.program);
+    TryNext(draft);
+  }
+
+  static void TryNext(Draft& draft) {
+    Changes& changes = draft.changes;
+    const int all = std::min(changes.count, kMostChanges);
+    const bool bears_all = changes.borne.size() == static_cast<size_t>(changes.count);
+    if (changes.tried.empty() && changes.count > 0) {
+      for (int i = 0; i < changes.count; ++i) changes.tried.insert(i);
+      return;
+    }
+    // One alone that was not borne is not tried a second time.
+    if (++changes.next < all && !bears_all && changes.count > 1) {
+      changes.tried = changes.borne;
+      changes.tried.insert(changes.next);
+      return;
+    }
+    draft.run = changes.best;
+    draft.program = std::move(changes.best_program);
+    draft.done = true;
   }
 
   const Draft& AsBuilt(int workload) const {

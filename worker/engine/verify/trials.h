@@ -39,7 +39,8 @@ struct OriginalRuns {
 // judge's on inputs of a wide range too. A draw on which the original raises, gives NaN, an Inf that it does
 // not give for seed 42, or takes another branch is drawn again nearer to what it comes with, at last as it
 // comes; that is noted. Before it goes nearer because of a branch, the weights that lead to a branch keep
-// their values. `scratch` holds the files as long as they are needed.
+// their values. When the ranges are found, the single changes of InputDraw are tried, and those stay that the
+// original bears. `scratch` holds the files as long as they are needed.
 // `afresh`: every trial has a model of its own. `import_dir`: see RunRequest.
 absl::StatusOr<OriginalRuns> RunOriginal(const Context& context, const std::string& file, int workloads,
                                          bool afresh, const TempDir& scratch,
