@@ -88,6 +88,19 @@ TEST_F(CompareTest, WhatZerosAConstantOrAnInputWouldPassForIsHeldToMore) {
   EXPECT_EQ(Compare(flat, flat + 1e-6f)["status"], "FAIL") << "only equal bits pass for a constant";
 }
 
+TEST_F(CompareTest, WhatAMaskLeavesDoesNotLoosenTheRest) {
+  const at::Tensor large = at::tensor({300.0f, -200.0f, 0.01f, 400.0f});
+  const auto drawn = [&](const at::Tensor& a, const at::Tensor& b) {
+    return (*CompareTrials(
+        {{{.original_outputs = Write({a}), .refactored_outputs = Write({b}), .scaled_atol = true}},
+         {{1e-5, 1e-6}}}))["status"];
+  };
+  const at::Tensor masked = at::full({4}, -1e9f);
+  EXPECT_EQ(drawn(large, large + 1e-3f), "PASS");
+  EXPECT_EQ(drawn(at::cat({large, masked}), at::cat({large + 1e-3f, masked})), "PASS");
+  EXPECT_EQ(drawn(at::cat({large, masked}), at::cat({large + 1.0f, masked})), "FAIL");
+}
+
 TEST_F(CompareTest, ALargeDifferenceFails) {
   const at::Tensor x = at::ones({4});
   const auto json = Compare(x, x + 1e-3f);

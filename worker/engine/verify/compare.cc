@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "worker/engine/host/tensor_file.h"
+#include "worker/engine/verify/draw.h"
 
 namespace strata::verify {
 namespace {
@@ -97,6 +98,15 @@ double RootMeanSquare(const at::Tensor& values) {
   return std::sqrt(real.to(at::kDouble).square().mean().item<double>());
 }
 
+// Of the output's numbers; of a masked one's (-1e9 where a score does not count) without what the mask left.
+double ScaleOf(const at::Tensor& values) {
+  const double all = RootMeanSquare(values);
+  if (!values.is_floating_point() || values.numel() == 0) return all;
+  const at::Tensor rest = values.masked_select(values.gt(kMasked / 2));
+  const double unmasked = RootMeanSquare(rest);
+  return rest.numel() > 0 && std::isfinite(unmasked) && 100 * unmasked < all ? unmasked : all;
+}
+
 at::Tensor Bound(const at::Tensor& values, const Tolerance& tolerance) {
   return values.abs().mul(tolerance.rtol).add(tolerance.atol);
 }
@@ -127,7 +137,7 @@ bool PassesForNothing(const at::Tensor& original, const Tolerance& tolerance,
 Bar BarFor(const at::Tensor& original, Tolerance tolerance, bool scaled,
            const std::vector<at::Tensor>& inputs) {
   const bool measured = (original.is_floating_point() || original.is_complex()) && original.numel() > 0;
-  const double rms = measured ? RootMeanSquare(original) : 0;
+  const double rms = measured ? ScaleOf(original) : 0;
   if (!std::isfinite(rms)) return {tolerance};
   if (scaled) tolerance.atol = std::max(tolerance.atol, (tolerance.rtol >= 1e-3 ? 1e-3 : 1e-5) * rms);
   if (!measured || !PassesForNothing(original, tolerance, inputs)) return {tolerance};

@@ -94,7 +94,6 @@ at::Tensor WithPhase(const at::Tensor& real, const at::Tensor& like) {
 
 // ---- inputs --------------------------------------------------------------------------------------------
 
-constexpr double kMasked = -1e4;
 enum class Domain : uint8_t { kKeep, kProbabilities, kUnit, kPositive, kAny };
 
 Domain DomainOf(const at::Tensor& tensor) {

@@ -19,6 +19,9 @@ namespace strata::verify {
 enum class Reach : uint8_t { kWide, kNarrow, kAsBuilt };
 const char* ReachName(Reach reach);  // "wide", "narrow", "as built"
 
+// What a mask to be added holds at most where nothing counts.
+inline constexpr double kMasked = -1e4;
+
 // What a weight is to the model, by the calls that read it.
 enum class WeightRole : uint8_t {
   kParameter,

@@ -15,6 +15,7 @@
 #include "worker/engine/verify/formulas.h"
 #include "worker/engine/verify/idle.h"
 #include "worker/engine/verify/operators_check.h"
+#include "worker/engine/verify/other_weights.h"
 #include "worker/engine/verify/replay_claim.h"
 #include "worker/engine/verify/runs.h"
 #include "worker/engine/verify/source_scan.h"
@@ -478,6 +479,29 @@ class Judging {
                             {"input_dtype", InputDType(ran_.original[0])}};
     numbers.update(compared);
     judgement_.result["numerical_comparison"] = std::move(numbers);
+    return IsWrapper() || !judgement_.violations.empty() ? absl::OkStatus() : CheckOtherWeights(request);
+  }
+
+  absl::Status CheckOtherWeights(const CompareRequest& request) {
+    STRATA_ASSIGN_OR_RETURN(const OtherWeights other,
+                            CompareOnOtherWeights(context_, ran_, request, scratch_));
+    if (other.keys.empty()) return absl::OkStatus();
+    const std::string which =
+        absl::StrCat("'", other.keys[0], "'",
+                     other.keys.size() > 1 ? absl::StrCat(" and ", other.keys.size() - 1, " more") : "");
+    if (!other.problem.empty()) {
+      judgement_.notes.push_back(absl::StrCat("only the values as built compare ", which,
+                                              ": the recording bears no others: ", other.problem));
+      return absl::OkStatus();
+    }
+    for (const ordered_json& detail : other.compared["drawn_trials"][0]["output_details"]) {
+      if (detail["matches"].get<bool>()) continue;
+      Add({{rules::kNumbers, BaseName(claim_.refactored_name), 0,
+            absl::StrCat("both recordings replayed with other values of ", which, ", output ",
+                         detail["output_idx"].get<int>(), ": ", detail.value("reason", "the numbers differ"),
+                         MaxDiff(detail)),
+            "compute what the original computes"}});
+    }
     return absl::OkStatus();
   }
 
