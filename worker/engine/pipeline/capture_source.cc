@@ -31,32 +31,15 @@ Captured CaptureOnce(TaskRun& run, int64_t seed, const std::string& out_dir, boo
   return {std::nullopt, *std::move(program)};
 }
 
-bool HoldsTensor(const Tree& tree) {
-  if (tree.kind == Tree::Kind::kTensor) return true;
-  for (const Tree& item : tree.items) {
-    if (HoldsTensor(item)) return true;
-  }
-  return false;
-}
-
-// The class of the first thing in an output that is neither a tensor nor a structure of tensors.
-std::string FirstOpaque(const Tree& tree) {
-  if (tree.kind == Tree::Kind::kOpaque) return tree.text;
-  for (const Tree& item : tree.items) {
-    if (std::string found = FirstOpaque(item); !found.empty()) return found;
-  }
-  return "";
-}
-
 Ending CheckOutput(TaskRun& run, const Program& program, const std::string& outputs_path) {
   if (program.invocations.empty()) return Failure{.message = "the capture recorded no call of the model"};
   const Tree& output = program.invocations[0].output;
-  if (const std::string opaque = FirstOpaque(output); !opaque.empty()) {
+  if (const std::string opaque = program::FirstOpaque(output); !opaque.empty()) {
     return UserFailure(run,
                        absl::StrCat("Model.forward returns an object of class ", opaque,
                                     "; return tensors, or tuples, lists, dicts or dataclasses of tensors"));
   }
-  if (!HoldsTensor(output))
+  if (program::Tensors(output).empty())
     return UserFailure(run, "Model.forward returns no tensor, so there is nothing to decompose");
   absl::StatusOr<std::string> what = run.context().zygote.RunTrusted(
       [&]() -> absl::StatusOr<std::string> { return verify::CheckFinite(outputs_path); },

@@ -13,11 +13,6 @@ using program::Value;
 using program::ValueId;
 using program::ValueKind;
 
-void CollectTensors(const program::Tree& tree, std::vector<ValueId>* out) {
-  if (tree.kind == program::Tree::Kind::kTensor && tree.value != kNoId) out->push_back(tree.value);
-  for (const program::Tree& item : tree.items) CollectTensors(item, out);
-}
-
 Dataflow::Dataflow(const program::Program& program)
     : program_(program),
       readers_(program.values.size()),
@@ -38,9 +33,8 @@ Dataflow::Dataflow(const program::Program& program)
     for (ValueId value : makes(call.id)) producer_[Index(value)] = call.id;
   }
   if (!program.invocations.empty()) {
-    std::vector<ValueId> outputs;
-    CollectTensors(program.invocations[0].output, &outputs);
-    for (ValueId value : outputs) is_output_[Index(value)] = true;
+    for (const ValueId value : program::Tensors(program.invocations[0].output))
+      is_output_[Index(value)] = true;
   }
   AddHazards();
   for (auto& needs : needs_) {

@@ -30,6 +30,11 @@ void CollectValues(const Argument& argument, std::vector<ValueId>& out) {
   for (const Argument& item : argument.items) CollectValues(item, out);
 }
 
+void CollectTensors(const Tree& tree, std::vector<ValueId>& out) {
+  if (tree.kind == Tree::Kind::kTensor && tree.value != kNoId) out.push_back(tree.value);
+  for (const Tree& item : tree.items) CollectTensors(item, out);
+}
+
 }  // namespace
 
 const char* ShortName(DType dtype) { return Row(dtype).short_name; }
@@ -131,6 +136,27 @@ std::vector<ValueId> Reads(const Call& call) {
   std::vector<ValueId> values;
   for (const NamedArgument& argument : call.args) CollectValues(argument.value, values);
   return values;
+}
+
+std::vector<ValueId> Tensors(const Tree& tree) {
+  std::vector<ValueId> tensors;
+  CollectTensors(tree, tensors);
+  return tensors;
+}
+
+std::vector<ValueId> TensorsOfArguments(const Invocation& invocation) {
+  std::vector<ValueId> tensors;
+  for (const Tree& tree : invocation.args) CollectTensors(tree, tensors);
+  for (const auto& [name, tree] : invocation.kwargs) CollectTensors(tree, tensors);
+  return tensors;
+}
+
+std::string FirstOpaque(const Tree& tree) {
+  if (tree.kind == Tree::Kind::kOpaque) return tree.text.empty() ? "?" : tree.text;
+  for (const Tree& item : tree.items) {
+    if (std::string found = FirstOpaque(item); !found.empty()) return found;
+  }
+  return "";
 }
 
 }  // namespace strata::program

@@ -278,5 +278,11 @@ std::string OperatorName(const std::string& op);
 std::vector<CallId> InitSlice(const Program& program, ValueId value);
 // All values that `call` reads, in argument order, lists flattened.
 std::vector<ValueId> Reads(const Call& call);
+// The tensors of a tree from left to right; one that stands in it twice is there twice.
+std::vector<ValueId> Tensors(const Tree& tree);
+// The same of what an invocation is given: args, then kwargs.
+std::vector<ValueId> TensorsOfArguments(const Invocation& invocation);
+// The class of the first object in a tree that is none of its kinds; "" where there is none.
+std::string FirstOpaque(const Tree& tree);
 
 }  // namespace strata::program

@@ -25,11 +25,13 @@ std::string TypeText(const Program& program, ValueId id) {
   return absl::StrCat(program::ShortName(type.dtype), "[", absl::StrJoin(type.sizes, ","), "]");
 }
 
-void AddTensors(const program::Tree& tree, std::vector<ValueId>* ids) {
-  if (tree.kind == program::Tree::Kind::kTensor && tree.value >= 0 &&
-      std::find(ids->begin(), ids->end(), tree.value) == ids->end())
-    ids->push_back(tree.value);
-  for (const program::Tree& item : tree.items) AddTensors(item, ids);
+// Each once, in the order of their first place.
+std::vector<ValueId> Unique(const std::vector<ValueId>& ids) {
+  std::vector<ValueId> unique;
+  for (const ValueId id : ids) {
+    if (std::find(unique.begin(), unique.end(), id) == unique.end()) unique.push_back(id);
+  }
+  return unique;
 }
 
 // One parent's tensors between its borders and its children's. A tensor that plumbing makes from others flows
@@ -48,9 +50,7 @@ class ParentFlow {
       while (next < runs.size() && Begin(runs[next]) <= static_cast<program::CallId>(i)) Enter(runs[next++]);
       if (i < program_.calls.size() && !scopes_.Inside(program_.calls[i].scope)) Pass(program_.calls[i]);
     }
-    std::vector<ValueId> outputs;
-    AddTensors(program_.invocations[0].output, &outputs);
-    for (const ValueId id : outputs) Add(id, End("output"));
+    for (const ValueId id : Unique(program::Tensors(program_.invocations[0].output))) Add(id, End("output"));
     return std::move(edges_);
   }
 
@@ -64,11 +64,8 @@ class ParentFlow {
   void Enter(const ChildScopes::ChildRun& run) {
     const program::Invocation& invocation = InvocationOf(run);
     const std::string end = End(absl::StrCat(run.stem, "#", count_[run.stem]++));
-    std::vector<ValueId> taken, given;
-    for (const program::Tree& tree : invocation.args) AddTensors(tree, &taken);
-    for (const auto& [name, tree] : invocation.kwargs) AddTensors(tree, &taken);
-    for (const ValueId id : taken) Add(id, end);
-    AddTensors(invocation.output, &given);
+    for (const ValueId id : Unique(program::TensorsOfArguments(invocation))) Add(id, end);
+    std::vector<ValueId> given = program::Tensors(invocation.output);
     for (program::CallId c = invocation.begin; c < invocation.end; ++c) {
       const program::Call& call = program_.call(c);
       given.insert(given.end(), call.results.begin(), call.results.end());

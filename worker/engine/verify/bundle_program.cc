@@ -29,11 +29,6 @@ void Flatten(const std::vector<Part>& parts, std::vector<Part>* flat) {
   }
 }
 
-void Append(const program::Tree& tree, std::vector<ValueId>* out) {
-  if (tree.kind == program::Tree::Kind::kTensor && tree.value >= 0) out->push_back(tree.value);
-  for (const program::Tree& item : tree.items) Append(item, out);
-}
-
 }  // namespace
 
 ExecutedComponent::ExecutedComponent(const Program& recorded) : recorded_(recorded) {
@@ -95,17 +90,13 @@ std::string ExecutedComponent::Identity() const {
 }
 
 std::vector<ValueId> InputsOf(const Program& program) {
-  std::vector<ValueId> inputs;
-  if (program.invocations.empty()) return inputs;
-  for (const program::Tree& tree : program.invocations[0].args) Append(tree, &inputs);
-  for (const auto& [name, tree] : program.invocations[0].kwargs) Append(tree, &inputs);
-  return inputs;
+  return program.invocations.empty() ? std::vector<ValueId>{}
+                                     : program::TensorsOfArguments(program.invocations[0]);
 }
 
 std::vector<ValueId> OutputsOf(const Program& program) {
-  std::vector<ValueId> outputs;
-  if (!program.invocations.empty()) Append(program.invocations[0].output, &outputs);
-  return outputs;
+  return program.invocations.empty() ? std::vector<ValueId>{}
+                                     : program::Tensors(program.invocations[0].output);
 }
 
 std::string InputShapes(const Program& program) {

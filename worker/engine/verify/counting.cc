@@ -17,11 +17,6 @@ using program::Tree;
 using program::ValueId;
 using Counts = std::map<std::string, int64_t>;
 
-void CollectTensors(const Tree& tree, std::vector<ValueId>& out) {
-  if (tree.kind == Tree::Kind::kTensor) out.push_back(tree.value);
-  for (const Tree& item : tree.items) CollectTensors(item, out);
-}
-
 // What later code can still see, while calls are walked backward.
 class LiveSet {
  public:
@@ -149,9 +144,7 @@ std::vector<bool> LiveCalls(const Program& program) {
   std::vector<bool> live(program.calls.size(), false);
   LiveSet set(program);
   if (!program.invocations.empty()) {
-    std::vector<ValueId> outputs;
-    CollectTensors(program.invocations[0].output, outputs);
-    for (const ValueId id : outputs) set.Add(id);
+    for (const ValueId id : program::Tensors(program.invocations[0].output)) set.Add(id);
   }
   for (size_t i = program.calls.size(); i-- > 0;) {
     const Call& call = program.calls[i];

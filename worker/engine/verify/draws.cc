@@ -12,15 +12,10 @@ using nlohmann::json;
 
 constexpr int64_t kMaxDrawsBytes = int64_t{16} << 20;
 
-void AddShapes(const program::Program& program, const program::Tree& tree, json& shapes) {
-  if (tree.kind == program::Tree::Kind::kTensor && tree.value >= 0)
-    shapes.push_back(program.value(tree.value).type.sizes);
-  for (const program::Tree& item : tree.items) AddShapes(program, item, shapes);
-}
-
 json OutputShapes(const program::Program& program) {
   json shapes = json::array();
-  AddShapes(program, program.invocations.at(0).output, shapes);
+  for (const program::ValueId id : program::Tensors(program.invocations.at(0).output))
+    shapes.push_back(program.value(id).type.sizes);
   return shapes;
 }
 

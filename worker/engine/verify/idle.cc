@@ -16,13 +16,7 @@ using program::Call;
 using program::Invocation;
 using program::InvocationId;
 using program::Program;
-using program::Tree;
 using program::ValueId;
-
-void AddValues(const Tree& tree, std::set<ValueId>& out) {
-  if (tree.kind == Tree::Kind::kTensor && tree.value >= 0) out.insert(tree.value);
-  for (const Tree& item : tree.items) AddValues(item, out);
-}
 
 std::vector<std::pair<ChildCallId, InvocationId>> CallsOfChildren(const Program& program,
                                                                   const ChildScopes& scopes) {
@@ -58,8 +52,9 @@ class Zeroing {
   std::string WithoutChild(InvocationId invocation) {
     const Program& program = claim_.refactored[index_];
     const Invocation& child = program.invocations[static_cast<size_t>(invocation)];
-    std::set<ValueId> given, written;
-    AddValues(child.output, given);
+    const std::vector<ValueId> returned = program::Tensors(child.output);
+    const std::set<ValueId> given(returned.begin(), returned.end());
+    std::set<ValueId> written;
     for (program::CallId id = child.begin; id < child.end; ++id) {
       for (const ValueId to : program.call(id).mutated_to) written.insert(to);
     }
@@ -81,15 +76,15 @@ class Zeroing {
   // The elements of what the child gives first, to be found again in the original.
   absl::StatusOr<at::Tensor> ResultOf(InvocationId invocation) {
     const Program& program = claim_.refactored[index_];
-    std::set<ValueId> given;
-    AddValues(program.invocations[static_cast<size_t>(invocation)].output, given);
+    const std::vector<ValueId> given =
+        program::Tensors(program.invocations[static_cast<size_t>(invocation)].output);
     at::Tensor found;
     STRATA_RETURN_IF_ERROR(RunWith(true, [&](Replay& replay) {
       return Replay::Hooks{.enter = {},
                            .leave =
                                [&, invocation](const Invocation& left) {
                                  if (left.id != invocation || given.empty()) return absl::OkStatus();
-                                 const absl::StatusOr<at::Tensor> value = replay.Read(*given.begin());
+                                 const absl::StatusOr<at::Tensor> value = replay.Read(given[0]);
                                  if (value.ok()) found = value->clone();
                                  return absl::OkStatus();
                                },

@@ -54,15 +54,6 @@ ordered_json Skeleton(const Context& context, const Claim& claim) {
   return result;
 }
 
-// The class of the first object in it that is none of what can be compared; "" where there is none.
-std::string OpaqueIn(const program::Tree& tree) {
-  if (tree.kind == program::Tree::Kind::kOpaque) return tree.text.empty() ? "?" : tree.text;
-  for (const program::Tree& item : tree.items) {
-    if (std::string found = OpaqueIn(item); !found.empty()) return found;
-  }
-  return "";
-}
-
 // One claim on its way to a judgement.
 class Judging {
  public:
@@ -151,7 +142,8 @@ class Judging {
       Stop(std::move(original.outcome), claim_.original_name);
       return absl::OkStatus();
     }
-    if (const std::string opaque = OpaqueIn(original.programs[0].invocations[0].output); !opaque.empty()) {
+    if (const std::string opaque = program::FirstOpaque(original.programs[0].invocations[0].output);
+        !opaque.empty()) {
       Stop({.status = host::RunStatus::kRaised,
             .stage = "output",
             .message =

@@ -19,11 +19,6 @@ using program::ModuleId;
 using program::Program;
 using program::ValueKind;
 
-void CollectTensors(const program::Tree& tree, std::set<program::ValueId>& out) {
-  if (tree.kind == program::Tree::Kind::kTensor) out.insert(tree.value);
-  for (const program::Tree& item : tree.items) CollectTensors(item, out);
-}
-
 Violation PlumbingViolation(const Program& program, const program::Call& call, std::string what,
                             std::string advice) {
   return {rules::kPlumbing, FileOf(program, call), LineOf(program, call),
@@ -107,7 +102,8 @@ class Outside {
  public:
   Outside(const Program& program, const ChildScopes& scopes) : program_(program), scopes_(scopes) {
     for (const ChildScopes::ChildRun& run : scopes.runs()) {
-      CollectTensors(program.invocations[static_cast<size_t>(run.invocation)].output, given_);
+      const auto given = program::Tensors(program.invocations[static_cast<size_t>(run.invocation)].output);
+      given_.insert(given.begin(), given.end());
     }
     const std::vector<bool> below = BelowChildren(program, scopes);
     for (const Module& module : program.modules) {
@@ -174,8 +170,7 @@ bool ReadLater(const Program& program, program::CallId begin, int32_t storage,
     const auto reads = program::Reads(program.calls[id]);
     if (std::any_of(reads.begin(), reads.end(), hits)) return true;
   }
-  std::set<program::ValueId> outputs;
-  CollectTensors(program.invocations[0].output, outputs);
+  const auto outputs = program::Tensors(program.invocations[0].output);
   return std::any_of(outputs.begin(), outputs.end(), hits);
 }
 
@@ -254,10 +249,8 @@ std::vector<Violation> HiddenChanges(const Program& refactored, const Program& o
   std::vector<Violation> violations;
   for (const ChildScopes::ChildRun& run : scopes.runs()) {
     const program::Invocation& child = refactored.invocations[static_cast<size_t>(run.invocation)];
-    std::set<program::ValueId> given, returned;
-    for (const program::Tree& tree : child.args) CollectTensors(tree, given);
-    for (const auto& [name, tree] : child.kwargs) CollectTensors(tree, given);
-    CollectTensors(child.output, returned);
+    const auto given = program::TensorsOfArguments(child), output = program::Tensors(child.output);
+    const std::set<program::ValueId> returned(output.begin(), output.end());
     std::set<int32_t> handed;
     for (const program::ValueId id : given) handed.insert(refactored.value(id).storage);
     for (program::CallId id = child.begin; id < child.end; ++id) {

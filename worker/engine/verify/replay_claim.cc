@@ -131,11 +131,6 @@ class BorderWatch {
   std::set<const void*> written_;
 };
 
-void AddValues(const Tree& tree, std::set<ValueId>& out) {
-  if (tree.kind == Tree::Kind::kTensor && tree.value >= 0) out.insert(tree.value);
-  for (const Tree& item : tree.items) AddValues(item, out);
-}
-
 int64_t Bytes(const Program& program, const std::set<ValueId>& values) {
   int64_t bytes = 0;
   for (const ValueId id : values) {
@@ -177,9 +172,10 @@ int64_t BorderBytes(const RanClaim& claim, size_t index) {
   int64_t bytes = 0;
   for (const ChildScopes::ChildRun& run : scopes.runs()) {
     const Invocation& invocation = program.invocations[static_cast<size_t>(run.invocation)];
-    std::set<ValueId> values;
-    for (const auto& [name, tree] : ArgumentTrees(invocation)) AddValues(tree, values);
-    AddValues(invocation.output, values);
+    const auto given = program::TensorsOfArguments(invocation),
+               returned = program::Tensors(invocation.output);
+    std::set<ValueId> values(given.begin(), given.end());
+    values.insert(returned.begin(), returned.end());
     bytes += Bytes(program, values);
   }
   return bytes;

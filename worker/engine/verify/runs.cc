@@ -13,14 +13,6 @@ namespace {
 // Constants and buffers are in it.
 constexpr int64_t kMaxProgramBytes = int64_t{8} << 30;
 
-void AppendShapes(const program::Program& program, const program::Tree& tree, std::vector<std::string>& out) {
-  if (tree.kind == program::Tree::Kind::kTensor && tree.value >= 0) {
-    const program::TensorType& type = program.value(tree.value).type;
-    out.push_back(absl::StrCat(program::ShortName(type.dtype), "[", absl::StrJoin(type.sizes, ","), "]"));
-  }
-  for (const program::Tree& item : tree.items) AppendShapes(program, item, out);
-}
-
 Executed ExecutedBy(const program::Program& program) {
   return {.shapes = ArgumentShapes(program, program.invocations.at(0)),
           .counted = CountOperators(program).counted};
@@ -115,8 +107,10 @@ absl::StatusOr<Counted> CountAlone(const Context& context, const std::string& fi
 
 std::string ArgumentShapes(const program::Program& program, const program::Invocation& invocation) {
   std::vector<std::string> shapes;
-  for (const program::Tree& tree : invocation.args) AppendShapes(program, tree, shapes);
-  for (const auto& [name, tree] : invocation.kwargs) AppendShapes(program, tree, shapes);
+  for (const program::ValueId id : program::TensorsOfArguments(invocation)) {
+    const program::TensorType& type = program.value(id).type;
+    shapes.push_back(absl::StrCat(program::ShortName(type.dtype), "[", absl::StrJoin(type.sizes, ","), "]"));
+  }
   return absl::StrJoin(shapes, " ");
 }
 

@@ -17,11 +17,6 @@ Tolerance For(bool half, Purpose purpose) {
   return purpose == Purpose::kComposition ? Tolerance{1e-4, 1e-5} : Tolerance{1e-5, 1e-6};
 }
 
-void CollectTensors(const Tree& tree, std::vector<ValueId>& out) {
-  if (tree.kind == Tree::Kind::kTensor) out.push_back(tree.value);
-  for (const Tree& item : tree.items) CollectTensors(item, out);
-}
-
 // Backward from one output. A write through a view makes a value of the same storage, so every call that
 // wrote into a storage on the way is on the way too.
 bool HalfOnTheWay(const Program& program, ValueId output) {
@@ -50,9 +45,8 @@ bool HalfOnTheWay(const Program& program, ValueId output) {
 std::vector<Tolerance> OutputTolerances(const Program& original, Purpose purpose) {
   std::vector<Tolerance> tolerances;
   if (original.invocations.empty()) return tolerances;
-  std::vector<ValueId> outputs;
-  CollectTensors(original.invocations[0].output, outputs);
-  for (const ValueId id : outputs) tolerances.push_back(For(HalfOnTheWay(original, id), purpose));
+  for (const ValueId id : program::Tensors(original.invocations[0].output))
+    tolerances.push_back(For(HalfOnTheWay(original, id), purpose));
   return tolerances;
 }
 
