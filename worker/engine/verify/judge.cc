@@ -14,6 +14,7 @@
 #include "worker/engine/verify/draws.h"
 #include "worker/engine/verify/formulas.h"
 #include "worker/engine/verify/idle.h"
+#include "worker/engine/verify/kept_check.h"
 #include "worker/engine/verify/operators_check.h"
 #include "worker/engine/verify/replay_claim.h"
 #include "worker/engine/verify/runs.h"
@@ -339,6 +340,7 @@ class Judging {
     Add(TieViolations(ran_.original[0], ran_.refactored[0], map_));
     Add(LostWeights(ran_.original[0], ran_.refactored[0], map_));
     Add(WrittenState(ran_.original[0], ran_.refactored[0], ran_.weight_sources));
+    if (!keeps_) Add(KeptViolations(ran_));
     judgement_.result["weight_transfer"] = WeightTransferJson(ran_.original[0], ran_.refactored[0], map_);
     if (IsWrapper())
       judgement_.result["weight_transfer"]["status"] = HasRule(rules::kWeights) ? "FAIL" : "OK";
