@@ -128,14 +128,14 @@ class Judging {
       return absl::OkStatus();
     }
     keeps_ = !scans[1].keeps.empty();
-    Add(SourceViolations(scan, name, keeps_));
+    Add(SourceViolations(scan, name, scans[1]));
     for (const auto& [stem, line] : scan.children.items()) {
       if (!step || FileExists(absl::StrCat(claim_.children_dir, "/", stem, ".py"))) continue;
       Add({{rules::kLayout, name, line.get<int>(),
             absl::StrCat("imports children/", stem, ".py, which is not there"), "add the file"}});
     }
     for (size_t i = 0; i < children.size(); ++i) {
-      Add(SourceViolations(scans[i + 2], "children/" + children[i], keeps_));
+      Add(SourceViolations(scans[i + 2], "children/" + children[i], scans[1]));
       if (scans[i + 2].has_class) with_model_.insert(Stem(children[i]));
     }
     return absl::OkStatus();
