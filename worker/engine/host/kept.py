@@ -22,8 +22,9 @@ MAX_NAMES = 20
 AT_START = set(sys.modules)
 KNOWN = tuple({os.path.realpath(path) + os.sep for path in (*sys.path, sys.prefix, sys.base_prefix) if path})
 
-# What nn.Module keeps in every module, hooks among it; `training` is anybody's.
-OF_MODULES = set(vars(torch.nn.Module())) - {"training"}
+# Of these a module's names are looked at; hooks no text may touch.
+REGISTERED = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
+OF_MODULES = {name for name in vars(torch.nn.Module()) if "hooks" in name} | set(REGISTERED)
 OF_TORCH = {"_flat_weights", "_flat_weight_refs", "_flat_weights_names"}  # of recurrent modules
 OF_PYTHON = {"__builtins__", "__warningregistry__", "__loader__", "__spec__", "__cached__", "__dict__", "__weakref__"}
 
@@ -93,7 +94,7 @@ class Snapshot:
             owner, name = owners[path]
             values = fields(module)
             at = f" at '{path}'" if path else ""
-            for kind in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
+            for kind in REGISTERED:
                 self.found[owner, f"{name}.{kind}{at}"] = self.registered(values.get(kind))
             for key, value in values.items():
                 if key not in OF_MODULES and not (key in OF_TORCH and isinstance(module, torch.nn.RNNBase)):
@@ -102,7 +103,7 @@ class Snapshot:
     def registered(self, values):
         """Which names there are, and what is attached to them; not what is in them."""
         if not isinstance(values, dict):
-            return " ".join(sorted(values or ()))
+            return " ".join(sorted(map(str, values or ())))
         return " ".join(f"{key} {value is None} " + ("" if isinstance(value, torch.nn.Module) else self.attached(value))
                         for key, value in values.items())
 

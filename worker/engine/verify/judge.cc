@@ -54,15 +54,6 @@ ordered_json Skeleton(const Context& context, const Claim& claim) {
   return result;
 }
 
-// The class of the first object in it that is none of what can be compared; "" where there is none.
-std::string OpaqueIn(const program::Tree& tree) {
-  if (tree.kind == program::Tree::Kind::kOpaque) return tree.text.empty() ? "?" : tree.text;
-  for (const program::Tree& item : tree.items) {
-    if (std::string found = OpaqueIn(item); !found.empty()) return found;
-  }
-  return "";
-}
-
 // One claim on its way to a judgement.
 class Judging {
  public:
@@ -487,6 +478,11 @@ class Judging {
     for (const char* list : {"output_details", "inputs_after", "second_call"}) {
       for (const ordered_json& detail : trial.value(list, ordered_json::array())) {
         if (detail.value("matches", true)) continue;
+        if (detail.value("unjudged", false)) {
+          Stop({.status = host::RunStatus::kRaised, .stage = "output", .message = detail["reason"]},
+               claim_.original_name);
+          continue;
+        }
         const bool output = list[0] != 'i';
         const char* rule = !output                    ? rules::kInputs
                            : detail.contains("shape") ? rules::kNumbers
