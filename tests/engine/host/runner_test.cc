@@ -170,6 +170,53 @@ TEST_F(RunnerTest, UnchangedInputsAreNotWrittenTwice) {
   EXPECT_EQ(Links(changed.out_dir + "/after_42_0.bin"), 1u);
 }
 
+TEST_F(RunnerTest, OutputsSayWhatTheyCarryBesides) {
+  const RunRequest request = Saving(File("model.py", R"(
+from dataclasses import dataclass
+from collections import OrderedDict, namedtuple
+import torch
+
+
+@dataclass
+class Out(OrderedDict):
+    a: int = 1
+    b: int = None
+
+
+class Plain(dict):
+    pass
+
+
+class Slots(list):
+    __slots__ = ("n",)
+
+
+Pair = namedtuple("Pair", "x y")
+
+
+class Model(torch.nn.Module):
+    def forward(self, x):
+        out, plain, both = Out(), Plain(k=x), Plain(k=x)
+        dict.__setitem__(out, "a", out.a)
+        both.k = plain.n = x
+        slots, noted = Slots([x]), x + 1
+        slots.n = noted.n = 3
+        return out, plain, both, slots, noted, Pair(x, 1), torch.nn.Parameter(x), x.as_subclass(Mine)
+
+
+class Mine(torch.Tensor):
+    pass
+
+
+def get_inputs():
+    return [torch.zeros(2)]
+)"));
+  const json tree = Result(request, "outputs_42_0.bin").trees["output"];
+  std::string found;
+  for (const json& item : tree["items"]) found += item.value("extra", json::array()).dump();
+  EXPECT_EQ(found, R"([]["n"][]["n"]["n"][][]["Mine"])");
+}
+
 TEST_F(RunnerTest, OutputsKeepTheirTree) {
   const RunRequest request = Saving(File("model.py", R"(
 import dataclasses

@@ -25,14 +25,14 @@ class CompareTest : public ::testing::Test {
 
   // A file with one tree "output" of the given tensors.
   std::string Write(const std::vector<at::Tensor>& tensors, const char* kind = "tuple",
-                    const char* tree = "output") {
+                    const char* tree = "output", json extra = json::array()) {
     host::TensorFile file;
     json items = json::array();
     for (size_t i = 0; i < tensors.size(); ++i) {
       file.tensors.emplace_back("t" + std::to_string(i), tensors[i]);
       items.push_back({{"kind", "tensor"}, {"index", i}});
     }
-    file.trees[tree] = {{"kind", kind}, {"items", items}};
+    file.trees[tree] = {{"kind", kind}, {"items", items}, {"extra", extra}};
     if (std::string(tree) == "args")
       file.trees["kwargs"] = {
           {"kind", "dict"}, {"class", "dict"}, {"keys", json::array()}, {"items", json::array()}};
@@ -151,6 +151,18 @@ TEST_F(CompareTest, AnotherStructureFails) {
   const at::Tensor x = at::ones({2});
   EXPECT_EQ(Compare(Write({x}, "tuple"), Write({x}, "list"))["status"], "FAIL");
   EXPECT_EQ(Compare(Write({x, x}), Write({x}))["status"], "FAIL");
+}
+
+TEST_F(CompareTest, WhatAnOutputCarriesBesidesIsRefusedOrCannotBeJudged) {
+  const at::Tensor x = at::randn({3});
+  const std::string plain = Write({x}), carrying = Write({x}, "tuple", "output", {"loss", "scale"});
+  const auto theirs = Compare(plain, carrying)["trials"][0]["output_details"][0];
+  EXPECT_EQ(theirs["matches"], false);
+  EXPECT_EQ(theirs["reason"], "output carries loss, scale, and the original's does not");
+  EXPECT_FALSE(theirs.contains("unjudged"));
+  const auto ours = Compare(carrying, carrying)["trials"][0]["output_details"][0];
+  EXPECT_EQ(ours["reason"], "output carries loss, scale, which cannot be compared");
+  EXPECT_EQ(ours["unjudged"], true);
 }
 
 TEST_F(CompareTest, AnEmptyTensorEqualsItself) {

@@ -36,7 +36,9 @@ def describe(value, depth=0):
     if depth > _MAX_DEPTH:
         return ("opaque", _class_name(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)]
+        # A ModelOutput of transformers is a dict too: fields that are None are not in it.
+        names = [f.name for f in dataclasses.fields(value) if not isinstance(value, dict) or f.name in value]
+        fields = [(name, getattr(value, name, None)) for name in names]
         return _keyed("dataclass", fields, value, depth)
     if isinstance(value, dict):
         return _keyed("dict", [(repr(key), item) for key, item in value.items()], value, depth)

@@ -23,6 +23,7 @@ import torch.utils._device  # not during the first run
 
 import _strata_host
 import strata_blame as blame
+import strata_kept as kept
 import strata_trees as trees
 
 MAX_SOURCE_BYTES = 64 << 20
@@ -291,8 +292,10 @@ def run_trial(module, model, built, request, trial):
     # Drawing inputs used the generator; reading them from a file did not. Both sides start forward alike.
     seed_everything(trial["seed"])
     before = state_of(model) if request["save_outputs"] else {}
+    held = kept.Snapshot(model, os.path.dirname(request["file"])) if request["save_outputs"] else None
     output = forward(model, built, args, kwargs, request, program_path)
     if request["save_outputs"]:
+        save_kept(held, model, request, "kept" + suffix.replace(".bin", ".json"))
         save_changed_state(model, before, os.path.join(request["out_dir"], "state" + suffix))
         save(request, "outputs" + suffix, output=output)
         # Inputs can be gigabytes and are seldom changed: then this is one file with two names.
@@ -320,6 +323,14 @@ def save_changed_state(model, before, path):
             changed[key] = tensor
     if changed:
         _strata_host.save(path, list(changed), list(changed.values()), "{}")
+
+
+def save_kept(before, model, request, name):
+    stage("save")
+    changed = kept.changed(before, kept.Snapshot(model, os.path.dirname(request["file"])))
+    if changed:
+        with open(os.path.join(request["out_dir"], name), "w", encoding="utf-8") as file:
+            file.write(dumps(changed))
 
 
 def call_again(module, model, request, trial, name):

@@ -25,7 +25,8 @@ struct TensorFile {
   // {"kind":"tensor","index":0} | {"kind":"none"} | {"kind":"tuple"|"list","items":[…]} |
   // {"kind":"dict"|"dataclass","class":"…","keys":[…],"items":[…]} | {"kind":"literal","value":"3"} |
   // {"kind":"opaque","class":"…"}: an object that is none of these. Dict keys are Python literals. The
-  // index is a position in `tensors`; one tensor object met twice is one index.
+  // index is a position in `tensors`; one tensor object met twice is one index. Of an output each may have
+  // "extra": ["…"], names of what it carries besides.
   nlohmann::json trees = nlohmann::json::object();  // name -> tree ("args", "kwargs", "output")
   // Device type where each tensor lived when it was written, parallel to `tensors`. Filled by reading;
   // writing says the same again of a tensor on the CPU, so that a file may be read, changed and written.

@@ -70,6 +70,11 @@ absl::Status CheckTree(const json& tree, size_t tensor_count, int depth) {
   if (const auto name = tree.find("class"); name != tree.end() && !name->is_string()) {
     return Bad("a class name is no text");
   }
+  if (const auto extra = tree.find("extra"); extra != tree.end()) {
+    const bool texts = extra->is_array() && std::all_of(extra->begin(), extra->end(),
+                                                        [](const json& name) { return name.is_string(); });
+    if (!texts) return Bad("what a tree node carries besides is no list of names");
+  }
   if (kind == "none") return absl::OkStatus();
   if (kind == "opaque") return Text(tree, "class").status();
   if (kind == "literal") return Text(tree, "value").status();

@@ -3,7 +3,9 @@
 import ast
 import contextlib
 import dataclasses
+import enum
 import os
+import types
 from json import dumps, loads
 
 import torch
@@ -12,13 +14,21 @@ import _strata_host
 from strata_blame import UserError
 
 MAX_DEPTH = 64
+# What torch and its users' libraries note on a tensor.
+NOTED = {"_is_buffer", "persistent", "_is_param", "_is_hf_initialized"}
 
 
 class Flattener:
-    def __init__(self):
-        self.names, self.tensors, self.seen = [], [], {}
+    def __init__(self, extras=False):
+        self.names, self.tensors, self.seen, self.extras = [], [], {}, extras
 
     def flatten(self, value, name, depth=0):
+        """A node; where `extras` are wanted, with the attributes that its kind does not have."""
+        node = self.node(value, name, depth)
+        found = extras_of(value) if self.extras and value is not None and node["kind"] != "opaque" else []
+        return node | {"extra": found} if found else node
+
+    def node(self, value, name, depth):
         if depth > MAX_DEPTH:
             raise UserError(f"{name[:80]} is nested deeper than {MAX_DEPTH} levels, or contains itself")
         if torch.is_tensor(value):
@@ -55,6 +65,31 @@ class Flattener:
         return index
 
 
+def extras_of(value):
+    """Names of what an object carries beside its items, fields or text; a subclass of Tensor is one by itself."""
+    kind, found = type(value), {}
+    if issubclass(kind, enum.Enum):
+        return []
+    if issubclass(kind, torch.Tensor) and kind not in (torch.Tensor, torch.nn.Parameter):
+        return [kind.__qualname__]
+    for base in kind.__mro__:
+        if "__slots__" in vars(base):
+            found.update((name, getattr(value, name)) for name, item in vars(base).items()
+                         if type(item) is types.MemberDescriptorType and hasattr(value, name))
+    found.update(getattr(value, "__dict__", {}))
+    if issubclass(kind, torch.Tensor):
+        return sorted(found.keys() - NOTED)
+    is_record = dataclasses.is_dataclass(kind)
+    fields = {field.name for field in dataclasses.fields(kind)} if is_record else set()
+    items = value if issubclass(kind, dict) else {}
+    # A ModelOutput of transformers has each of its items as an attribute too.
+    extra = {name for name, item in found.items() if name not in fields and not (name in items and items[name] is item)}
+    if is_record:
+        extra |= {str(key) for key, item in items.items() if key not in fields or found.get(key) is not item}
+        extra |= {"its items"} if issubclass(kind, (list, tuple)) and len(value) else set()
+    return sorted(extra)
+
+
 def literal(value):
     for kind in (bool, int, float, complex, str, bytes):
         if isinstance(value, kind):
@@ -64,7 +99,7 @@ def literal(value):
 
 def save(path, values, unless_as=None):
     """Writes {tree name: value} as one tensor file; a link to the file `unless_as` where that has the same bytes."""
-    flattener = Flattener()
+    flattener = Flattener("output" in values)
     found = {name: flattener.flatten(value, name) for name, value in values.items()}
     content = (flattener.names, flattener.tensors, dumps(found))
     try:

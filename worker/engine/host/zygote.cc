@@ -30,6 +30,7 @@
 
 namespace strata::embedded {
 extern const char kBlamePy[];
+extern const char kKeptPy[];
 extern const char kRunnerPy[];
 extern const char kSettingPy[];
 extern const char kTreesPy[];
@@ -213,6 +214,7 @@ absl::Status DefineModules() {
   STRATA_RETURN_IF_ERROR(capture::InstallPythonHalf());
   STRATA_RETURN_IF_ERROR(DefineModule("strata_blame", embedded::kBlamePy));
   STRATA_RETURN_IF_ERROR(DefineModule("strata_trees", embedded::kTreesPy));
+  STRATA_RETURN_IF_ERROR(DefineModule("strata_kept", embedded::kKeptPy));
   return DefineModule("strata_runner", embedded::kRunnerPy);
 }
 

@@ -92,9 +92,11 @@ struct RunRequest {
   std::string children_dir;
   bool save_weights = false;  // state_dict, ties kept by aliasing, as out_dir/weights.bin
   bool save_inputs = false;   // out_dir/inputs_SEED_WORKLOAD.bin, trees "args" and "kwargs"
-  bool save_outputs = false;  // out_dir/outputs_SEED_WORKLOAD.bin, tree "output"; the inputs after the call:
-                              // after_SEED_WORKLOAD.bin; the parameters and buffers that it changed, by
-                              // state_dict key: state_SEED_WORKLOAD.bin, where there are any
+  bool save_outputs =
+      false;  // out_dir/outputs_SEED_WORKLOAD.bin, tree "output"; the inputs after the call:
+              // after_SEED_WORKLOAD.bin; the parameters and buffers that it changed, by
+              // state_dict key: state_SEED_WORKLOAD.bin, where there are any; what else
+              // Python keeps and it changed: kept_SEED_WORKLOAD.json, [{file, name}], likewise
   // After the trials: out_dir/draws.json says what the file's own functions give for the first so many
   // workloads, a row each: {"inputs": ["torch.float32[2, 3]"], "outputs": [[2, 3]]}. null where it has no
   // such function, a text where that raises.

@@ -232,6 +232,18 @@ std::string ClassName(const json& tree) {
   return name.substr(name.rfind('.') + 1);
 }
 
+// What the first object in it carries besides what can be compared, and where; "" where none does.
+std::string ExtraIn(const json& tree, const std::string& where) {
+  std::string names;
+  for (const json& name : tree.value("extra", json::array()))
+    absl::StrAppend(&names, names.empty() ? "" : ", ", name.get<std::string>());
+  if (!names.empty()) return absl::StrCat(where, " carries ", names);
+  const json items = tree.value("items", json::array());
+  for (size_t i = 0; i < items.size() && names.empty(); ++i)
+    names = ExtraIn(items[i], absl::StrCat(where, "[", i, "]"));
+  return names;
+}
+
 // Pairs the tensors of two trees; "" or what differs in their structure and where.
 std::string PairTensors(const json& a, const json& b, const std::string& where,
                         std::vector<std::pair<size_t, size_t>>& pairs) {
@@ -296,12 +308,20 @@ absl::StatusOr<Side> CompareFiles(const std::string& original, const std::string
   Side side;
   std::vector<std::pair<size_t, size_t>> pairs;
   for (const std::string& tree : trees) {
-    const std::string what =
-        PairTensors(a->trees.value(tree, json::object()), b->trees.value(tree, json::object()), tree, pairs);
+    const json ours = a->trees.value(tree, json::object()), theirs = b->trees.value(tree, json::object());
+    std::string what = ExtraIn(ours, tree);
+    const bool unjudged = !what.empty();
+    if (!unjudged) what = ExtraIn(theirs, tree);
+    if (!what.empty()) {
+      absl::StrAppend(&what, unjudged ? ", which cannot be compared" : ", and the original's does not");
+    } else {
+      what = PairTensors(ours, theirs, tree, pairs);
+    }
     if (what.empty()) continue;
     side.pass = side.bit_exact = false;
     side.max = std::numeric_limits<double>::quiet_NaN();
     side.details.push_back(Mismatch(0, what));
+    if (unjudged) side.details.back()["unjudged"] = true;
     return side;
   }
   for (size_t i = 0; i < pairs.size(); ++i) {

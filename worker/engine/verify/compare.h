@@ -43,6 +43,7 @@ struct CompareRequest {
 // {status, num_trials, max_diff_across_trials, bit_exact, trials: […], drawn_trials: […]}; the judge's own
 // trials stand in the last and count for `status` only. Differences that are no number (NaN, other Inf,
 // another shape) are null, with a `reason` in the detail.
+// An output of the original that carries attributes besides is a mismatch with `unjudged`: true.
 // A trial has `inputs_after`, `second_call` and `state_after` ({key, matches, reason}) only where they differ.
 // Where zeros, a constant or a copied input would pass for an output, atol shrinks to 1e-3 of its root mean
 // square; where they still would, only equal bits pass.

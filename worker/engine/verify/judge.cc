@@ -14,6 +14,7 @@
 #include "worker/engine/verify/draws.h"
 #include "worker/engine/verify/formulas.h"
 #include "worker/engine/verify/idle.h"
+#include "worker/engine/verify/kept_check.h"
 #include "worker/engine/verify/operators_check.h"
 #include "worker/engine/verify/other_weights.h"
 #include "worker/engine/verify/replay_claim.h"
@@ -119,14 +120,14 @@ class Judging {
       return absl::OkStatus();
     }
     keeps_ = !scans[1].keeps.empty();
-    Add(SourceViolations(scan, name, keeps_));
+    Add(SourceViolations(scan, name, scans[1]));
     for (const auto& [stem, line] : scan.children.items()) {
       if (!step || FileExists(absl::StrCat(claim_.children_dir, "/", stem, ".py"))) continue;
       Add({{rules::kLayout, name, line.get<int>(),
             absl::StrCat("imports children/", stem, ".py, which is not there"), "add the file"}});
     }
     for (size_t i = 0; i < children.size(); ++i) {
-      Add(SourceViolations(scans[i + 2], "children/" + children[i], keeps_));
+      Add(SourceViolations(scans[i + 2], "children/" + children[i], scans[1]));
       if (scans[i + 2].has_class) with_model_.insert(Stem(children[i]));
     }
     return absl::OkStatus();
@@ -332,6 +333,7 @@ class Judging {
     Add(TieViolations(ran_.original[0], ran_.refactored[0], map_));
     Add(LostWeights(ran_.original[0], ran_.refactored[0], map_));
     Add(WrittenState(ran_.original[0], ran_.refactored[0], ran_.weight_sources));
+    if (!keeps_) Add(KeptViolations(ran_));
     judgement_.result["weight_transfer"] = WeightTransferJson(ran_.original[0], ran_.refactored[0], map_);
     if (IsWrapper())
       judgement_.result["weight_transfer"]["status"] = HasRule(rules::kWeights) ? "FAIL" : "OK";
@@ -501,6 +503,11 @@ class Judging {
     for (const char* list : {"output_details", "inputs_after", "second_call"}) {
       for (const ordered_json& detail : trial.value(list, ordered_json::array())) {
         if (detail.value("matches", true)) continue;
+        if (detail.value("unjudged", false)) {
+          Stop({.status = host::RunStatus::kRaised, .stage = "output", .message = detail["reason"]},
+               claim_.original_name);
+          continue;
+        }
         const bool output = list[0] != 'i';
         const char* rule = !output                    ? rules::kInputs
                            : detail.contains("shape") ? rules::kNumbers

@@ -12,8 +12,10 @@
 #include "worker/engine/program/plumbing.h"
 
 namespace strata::embedded {
+extern const char kSourceNamesPy[];
 extern const char kSourceScanPy[];
-}
+extern const char kSourceSettingsPy[];
+}  // namespace strata::embedded
 
 namespace strata::verify {
 namespace {
@@ -34,6 +36,8 @@ const char* RoleName(TextRole role) {
 
 // Runs in a trusted fork; the interpreter is the zygote's. One line of JSON for each text.
 absl::StatusOr<std::string> RunScans(const std::vector<SourceText>& texts) {
+  STRATA_RETURN_IF_ERROR(host::DefineModule("strata_source_names", embedded::kSourceNamesPy));
+  STRATA_RETURN_IF_ERROR(host::DefineModule("strata_source_settings", embedded::kSourceSettingsPy));
   STRATA_RETURN_IF_ERROR(host::DefineModule("strata_source_scan", embedded::kSourceScanPy));
   std::string lines;
   for (const SourceText& text : texts) {
@@ -81,6 +85,17 @@ bool IsCompute(const std::string& name) {
   return !kUndecided.contains(op) && program::ClassifyName(op) == program::OpClass::kCompute;
 }
 
+// How the process is set up, as a model asks for it.
+constexpr char kSetting[] = "setting";
+
+std::set<std::string> Settings(const SourceScan& scan) {
+  std::set<std::string> names;
+  for (const json& use : scan.uses) {
+    if (use.value("kind", "") == kSetting) names.insert(use.value("name", ""));
+  }
+  return names;
+}
+
 struct Why {
   const char* what = nullptr;  // null where the use is allowed
   const char* advice = "";
@@ -93,6 +108,8 @@ Why Reason(const std::string& kind, const std::string& name, bool in_init) {
     return {"an import beyond torch, the children and the standard library's basics", "do without it"};
   if (kind == "builtin" || kind == "reach")
     return {"it reaches beyond the model", "a model computes from its arguments and its weights only"};
+  if (kind == kSetting)
+    return {"it asks how the process is set up, and the original does not", "do without it"};
   if (kind == "state")
     return {"it keeps something from call to call outside the module", "hand tensors on as arguments"};
   if (kind == "coding") return {"a coding by which Python reads other text than stands there", "write utf-8"};
@@ -136,17 +153,20 @@ absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& 
   return scans[0];
 }
 
-std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file, bool may_keep) {
+std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file,
+                                        const SourceScan& original) {
   std::vector<Violation> violations;
+  const std::set<std::string> settings = Settings(original);
   for (const json& use : scan.uses) {
     const std::string name = use.value("name", ""), location = use.value("location", "");
+    if (use.value("kind", "") == kSetting && settings.contains(name)) continue;
     const Why why = Reason(use.value("kind", ""), name, location == "__init__()");
     if (why.what == nullptr) continue;
     violations.push_back(
         {rules::kSource, file, use.value("line", 0), absl::StrCat(name, ": ", why.what), why.advice});
   }
   for (const json& kept : scan.keeps) {
-    if (may_keep) break;
+    if (!original.keeps.empty()) break;
     violations.push_back(
         {rules::kSource, file, kept.value("line", 0),
          absl::StrCat("self.", kept.value("name", ""),
