@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/engine/verify/bundle_fixture.h"
+#include "worker/engine/verify/step_alone.h"
 
 namespace strata::verify {
 namespace {
@@ -181,6 +182,34 @@ TEST(BundleResults, EdgesOfOthersPassWhatTheComponentTakes) {
               {{"from", "mlp"}, {"to", "relu_fp32"}, {"shape", {64, 5}}, {"dtype", "float32"}}});
   EXPECT_THAT(bundle.Check(rules::kResults),
               ElementsAre(HasSubstr("data_flow passes fp32[64,5] to relu_fp32, which takes fp32[64,512]")));
+}
+
+// Whatever somebody wrote into a field: a sentence at most.
+TEST(StepAloneResults, AbsurdFieldsAreViolationsAndNoCrash) {
+  ClaimFacts step;
+  step.judged = true;
+  step.verification_result = ordered_json::parse(R"({"status": "PASS", "anticheat": {"status": "PASS"},
+      "numerical_comparison": {"status": "PASS", "atol": 1e-6, "max_diff_across_trials": 0.0,
+      "trials": [{"seed": 42, "workload": 0, "max_diff": 0.0, "pass": true}]}})");
+  step.coverage_report = {{"status", "FULL_COVERAGE"}, {"coverage", {{"op_details", ordered_json::array()}}}};
+  const auto judged = [&](const char* text, std::vector<std::string>* not_judged) {
+    StatedResults stated;
+    stated.verification_result = {.path = "verification_result.json", .exists = true};
+    stated.verification_result.value = ordered_json::parse(text);
+    return ResultsViolations(stated, step, *not_judged).size();
+  };
+  std::vector<std::string> not_judged;
+  EXPECT_EQ(judged(R"({"status": "passed"})", &not_judged), 0);
+  EXPECT_THAT(not_judged, ElementsAre("paths in verification_result.json"));
+  EXPECT_EQ(judged("{}", &not_judged), 0);
+  EXPECT_EQ(not_judged.back(), "verification_result.json");
+  for (const char* text :
+       {R"({"status": 17})", R"({"status": "PASS", "anticheat": {"status": []}})",
+        R"({"status": "PASS", "numerical_comparison": "PASS"})",
+        R"({"status": "PASS", "numerical_comparison": {"trials": "x", "num_trials": 18446744073709551615}})",
+        R"({"status": "PASS", "numerical_comparison": {"trials": [[], {"seed": 42}, 7]}})"}) {
+    EXPECT_GT(judged(text, &not_judged), 0) << text;
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "worker/engine/program/builder.h"
+#include "worker/engine/verify/formulas.h"
 
 namespace strata::verify {
 namespace {
@@ -112,6 +113,33 @@ TEST(PlumbingCheck, ABufferMustBeTheOriginalsOwn) {
   const Program original = WithBuffer({1, 0}), other = WithBuffer({1, 1});
   EXPECT_TRUE(ParameterViolations(original, original, ChildScopes(original, kChildren)).empty());
   EXPECT_EQ(ParameterViolations(other, original, ChildScopes(other, kChildren)).size(), 1u);
+}
+
+// gate * sigmoid(value); `in_child`: the module that takes the sigmoid, "" for silu in one piece.
+Program Gated(const std::string& in_child, bool by_itself, bool reshaped = false) {
+  Builder b;
+  const auto x = b.Input("x", {2, 3}), u = b.Input("u", {2, 3});
+  if (in_child.empty()) return b.Finish({b.Op("aten::silu", {T("self", x)}, {2, 3})});
+  auto taken = x;
+  if (reshaped) taken = b.View("aten::view", {T("self", x)}, {6});
+  b.Enter(in_child, {taken});
+  auto gate = b.Op("aten::sigmoid", {T("self", taken)}, {2, 3});
+  b.Leave({gate});
+  if (reshaped) gate = b.View("aten::view", {T("self", gate)}, {2, 3});
+  Program p = b.Finish({b.Op("aten::mul.Tensor", {T("self", by_itself ? x : u), T("other", gate)}, {2, 3})});
+  PlaceModule(p, "child", "/bundle/steps/step_1/children/sigmoid_fp32.py");
+  return p;
+}
+
+TEST(Formulas, APatternThatTheParentCompletesIsAViolation) {
+  const auto count = [](const Program& original, const Program& refactored) {
+    return FormulaViolations(original, refactored, ChildScopes(refactored, kChildren)).size();
+  };
+  const Program silu = Gated("", true), written = Gated("act", true), gate = Gated("act", false);
+  EXPECT_EQ(count(silu, Gated("child", true)), 1u);
+  EXPECT_EQ(count(silu, Gated("child", true, /*reshaped=*/true)), 1u);
+  EXPECT_EQ(count(written, Gated("child", true)), 1u);
+  EXPECT_EQ(count(gate, Gated("child", false)), 0u);
 }
 
 }  // namespace

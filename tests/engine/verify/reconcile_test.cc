@@ -62,6 +62,29 @@ TEST(Reconcile, DropoutStandsWhereItDoesInTheOriginal) {
       std::vector<std::string>{"dropout stands behind an input; in the original dropout stands behind relu"});
 }
 
+// Of two inputs, those at `read` are read by Python; which one leads to the output does not matter.
+Program Reading(const std::vector<int>& read) {
+  Builder b;
+  const program::ValueId inputs[] = {b.Input("x", {4}), b.Input("n", {4})};
+  for (const int index : read) {
+    const program::ValueId one = b.View("aten::select", {T("self", inputs[index])}, {});
+    b.Op("aten::_local_scalar_dense", {T("self", one)}, {});
+    b.last_call().results.clear();
+    b.last_call().marks |= program::kDataDependent;
+  }
+  return b.Finish({b.Op("aten::relu", {T("self", inputs[0])}, {4})});
+}
+
+TEST(Reconcile, ANumberOfAnInputThatPythonNoLongerReads) {
+  EXPECT_TRUE(ReadViolations(Reading({0, 1, 1}), Reading({1, 0})).empty());
+  EXPECT_EQ(Whats(ReadViolations(Reading({0, 1}), Reading({0}))),
+            std::vector<std::string>{
+                "Python reads no number of input 1, where the original reads one at model.py:13"});
+  EXPECT_EQ(Whats(ReadViolations(Reading({1}), Reading({}))),
+            std::vector<std::string>{
+                "Python reads no number of the data, where the original reads one at model.py:11"});
+}
+
 TEST(Reconcile, ANumberThatPythonReadsWhereTheOriginalReadsNone) {
   const auto program = [](bool reads) {
     Builder b;
@@ -75,6 +98,7 @@ TEST(Reconcile, ANumberThatPythonReadsWhereTheOriginalReadsNone) {
   };
   EXPECT_TRUE(ReadViolations(program(true), program(true)).empty());
   EXPECT_EQ(ReadViolations(program(false), program(true)).size(), 1u);
+  EXPECT_EQ(ReadViolations(program(true), program(false)).size(), 1u);
 }
 
 TEST(Reconcile, DefaultsAndEqualDimensionsAreNoOtherSettings) {

@@ -115,10 +115,7 @@ class Canonical {
 };
 
 std::vector<ValueId> InputsOf(const Program& program) {
-  std::vector<ValueId> inputs;
-  for (const program::Tree& tree : program.invocations.at(0).args) plan::CollectTensors(tree, &inputs);
-  for (const auto& [name, tree] : program.invocations.at(0).kwargs) plan::CollectTensors(tree, &inputs);
-  return inputs;
+  return program::TensorsOfArguments(program.invocations.at(0));
 }
 
 // Buffers and constants that a call reads and whose elements were kept, by type and elements. No gate sees

@@ -42,9 +42,6 @@ class Dataflow {
   std::vector<bool> independent_;
 };
 
-// The tensors of an argument or output tree, in order.
-void CollectTensors(const program::Tree& tree, std::vector<program::ValueId>* out);
-
 // True if no path leads from a call of `calls` (ascending) out of the set and back into it: the set can be
 // one component.
 bool IsConvex(const Dataflow& flow, const std::vector<program::CallId>& calls);

@@ -197,10 +197,8 @@ class NodeBuilder {
     if (n.form != NodeForm::kModule && n.id != 0) return used;
     // A module takes its inputs in the order of its own forward; the model takes all of them.
     const auto& invocation = context_.program.invocations[static_cast<size_t>(n.scope)];
-    std::vector<ValueId> declared, ordered;
-    for (const program::Tree& tree : invocation.args) CollectTensors(tree, &declared);
-    for (const auto& [name, tree] : invocation.kwargs) CollectTensors(tree, &declared);
-    for (ValueId value : declared) {
+    std::vector<ValueId> ordered;
+    for (const ValueId value : program::TensorsOfArguments(invocation)) {
       const bool wanted = n.id == 0 || std::find(used.begin(), used.end(), value) != used.end();
       if (wanted && std::find(ordered.begin(), ordered.end(), value) == ordered.end())
         ordered.push_back(value);
@@ -230,9 +228,8 @@ class NodeBuilder {
     }
     if (n.form != NodeForm::kModule && n.id != 0) return out;
     const auto& invocation = context_.program.invocations[static_cast<size_t>(n.scope)];
-    std::vector<ValueId> declared, ordered;
-    CollectTensors(invocation.output, &declared);
-    for (ValueId value : declared) {
+    std::vector<ValueId> ordered;
+    for (const ValueId value : program::Tensors(invocation.output)) {
       const bool wanted = n.id == 0 || std::find(out.begin(), out.end(), value) != out.end();
       if (wanted && std::find(ordered.begin(), ordered.end(), value) == ordered.end())
         ordered.push_back(value);

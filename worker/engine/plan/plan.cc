@@ -27,9 +27,7 @@ absl::Status CheckIsModel(const program::Program& program) {
   if (program.calls.empty())
     return absl::InvalidArgumentError(
         absl::StrCat(where(), ": forward runs no operator, so there is nothing to decompose"));
-  std::vector<program::ValueId> outputs;
-  CollectTensors(program.invocations[0].output, &outputs);
-  if (outputs.empty())
+  if (program::Tensors(program.invocations[0].output).empty())
     return absl::InvalidArgumentError(
         absl::StrCat(where(), ": forward returns no tensor; return the tensors that the model computes"));
   return absl::OkStatus();

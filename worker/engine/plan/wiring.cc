@@ -310,8 +310,7 @@ std::string Wiring::DescribeSource(ValueId value) const {
   const program::Invocation& invocation = context_.program.invocations[static_cast<size_t>(scope)];
   while (producer(value) >= 0) value = reads_[static_cast<size_t>(producer(value))][0];
   for (size_t k = 0; k < invocation.args.size() && k < invocation.parameter_names.size(); ++k) {
-    std::vector<ValueId> tensors;
-    CollectTensors(invocation.args[k], &tensors);
+    const std::vector<ValueId> tensors = program::Tensors(invocation.args[k]);
     if (std::find(tensors.begin(), tensors.end(), value) != tensors.end())
       return invocation.parameter_names[k];
   }

@@ -70,6 +70,7 @@ class StatedVerdict {
 
   void Numbers() {
     const ordered_json& numbers = AtPath(own_, "numerical_comparison");
+    if (AtPath(stated_, "numerical_comparison").is_null()) return;  // rule `layout`
     if (!At(numbers, "trials").is_array()) return;
     const double atol = At(numbers, "atol").is_number() ? At(numbers, "atol").get<double>() : 0;
     const auto theirs = Trials(stated_);

@@ -12,9 +12,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "worker/engine/program/plumbing.h"
 #include "worker/engine/verify/boxed_call.h"
 #include "worker/engine/verify/claim_leaves.h"
 #include "worker/engine/verify/counting.h"
+#include "worker/engine/verify/reconcile.h"
 
 namespace strata::verify {
 namespace {
@@ -100,12 +102,18 @@ class Constants {
 struct Taken {
   program::CallId call;
   std::string op;
-  std::vector<double> numbers;  // sorted, each once
+  bool counts;                                 // it is no data movement
+  std::vector<std::vector<double>> constants;  // by operand the numbers, sorted, each once
   double rtol = 1e-5;
 };
 
-absl::StatusOr<Taken> TakenOf(Replay& replay, const Call& call, const std::vector<ValueId>& ids) {
-  Taken taken{.call = call.id, .op = program::OperatorName(call.op), .numbers = {}};
+// Of data movement (cat) all operands are one table.
+absl::StatusOr<Taken> TakenOf(Replay& replay, const Program& program, const Call& call,
+                              const std::vector<ValueId>& ids) {
+  Taken taken{.call = call.id,
+              .op = program::OperatorName(call.op),
+              .counts = program::Classify(program, call) != program::OpClass::kPlumbing,
+              .constants = {}};
   std::set<double> numbers;
   for (const ValueId id : ids) {
     STRATA_ASSIGN_OR_RETURN(at::Tensor tensor, replay.Read(id));
@@ -114,8 +122,11 @@ absl::StatusOr<Taken> TakenOf(Replay& replay, const Call& call, const std::vecto
     const at::Tensor plain = std::get<0>(at::_unique(tensor.cpu().to(at::kDouble).reshape({-1})));
     const at::Tensor row = plain.masked_select(plain.isnan().logical_not()).contiguous();
     numbers.insert(row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel());
+    if (!taken.counts) continue;
+    taken.constants.emplace_back(numbers.begin(), numbers.end());
+    numbers.clear();
   }
-  taken.numbers.assign(numbers.begin(), numbers.end());
+  if (!taken.counts) taken.constants.emplace_back(numbers.begin(), numbers.end());
   return taken;
 }
 
@@ -130,7 +141,7 @@ absl::StatusOr<std::map<std::string, std::vector<Taken>>> TakenBySide(const RanC
   const auto before = [&](const Call& call) {
     const std::vector<ValueId> ids = constants.TakenBy(call);
     if (!ids.empty()) {
-      absl::StatusOr<Taken> taken = TakenOf(replay, call, ids);
+      absl::StatusOr<Taken> taken = TakenOf(replay, program, call, ids);
       failed.Update(taken.status());
       if (taken.ok()) found[taken->op].push_back(*std::move(taken));
     }
@@ -164,9 +175,13 @@ bool Within(const std::vector<double>& a, const std::vector<double>& b, double r
   });
 }
 
+// Operand by operand: each has a measure of its own.
 bool Same(const Taken& a, const Taken& b) {
   const double rtol = std::max(a.rtol, b.rtol);
-  return Within(a.numbers, b.numbers, rtol) && Within(b.numbers, a.numbers, rtol);
+  return std::equal(a.constants.begin(), a.constants.end(), b.constants.begin(), b.constants.end(),
+                    [&](const std::vector<double>& one, const std::vector<double>& other) {
+                      return Within(one, other, rtol) && Within(other, one, rtol);
+                    });
 }
 
 std::string Told(const std::vector<double>& numbers) {
@@ -175,6 +190,19 @@ std::string Told(const std::vector<double>& numbers) {
   if (numbers.empty()) return "an empty constant";
   return absl::StrCat("a table of ", numbers.size(), " numbers from ", said(numbers.front()), " to ",
                       said(numbers.back()));
+}
+
+std::string Told(const Taken& taken) {
+  return absl::StrJoin(taken.constants, " and ", [](std::string* out, const std::vector<double>& numbers) {
+    absl::StrAppend(out, Told(numbers));
+  });
+}
+
+// Both sides have some of it left over: its constants may be those of two spellings.
+bool IsSpelled(const Surplus& surplus, const std::string& op) {
+  const auto named = [&](const OperatorUse& use) { return use.name == op; };
+  return std::any_of(surplus.original.begin(), surplus.original.end(), named) &&
+         std::any_of(surplus.refactored.begin(), surplus.refactored.end(), named);
 }
 
 }  // namespace
@@ -191,22 +219,25 @@ std::vector<OtherConstant> FindOtherConstants(const RanClaim& claim) try {
   auto original = TakenBySide(claim, false);
   const auto refactored = TakenBySide(claim, true);
   if (!original.ok() || !refactored.ok()) return others;  // an operator that cannot run again: rule `replay`
+  const Surplus surplus = Reconcile(claim.original[0], claim.refactored[0]);
   for (const auto& [op, theirs] : *refactored) {
     std::vector<Taken>& ours = (*original)[op];
-    // Where one side has more, some are spelled otherwise: which is which cannot be told.
-    if (ours.size() != theirs.size()) continue;
+    // Where one side has more, some are spelled otherwise, and only the others can be told apart.
+    const bool as_many = ours.size() == theirs.size();
+    if (!as_many && (!theirs[0].counts || IsSpelled(surplus, op))) continue;
+    std::vector<const Taken*> unknown;
     for (const Taken& taken : theirs) {
       const auto same =
           std::find_if(ours.begin(), ours.end(), [&](const Taken& own) { return Same(own, taken); });
-      if (same != ours.end()) {
+      if (same != ours.end())
         ours.erase(same);
-      } else {
-        others.push_back({taken.call, absl::StrCat(op, " takes ", Told(taken.numbers))});
-      }
+      else
+        unknown.push_back(&taken);
     }
-    for (size_t i = 0; i < ours.size(); ++i)
-      absl::StrAppend(&others[others.size() - ours.size() + i].what, ", in the original ",
-                      Told(ours[i].numbers));
+    for (size_t i = 0; i < std::min(ours.size(), unknown.size()); ++i) {
+      others.push_back({unknown[i]->call,
+                        absl::StrCat(op, " takes ", Told(*unknown[i]), ", in the original ", Told(ours[i]))});
+    }
   }
   return others;
 } catch (const std::exception&) {  // torch's, of a constant that is no plain tensor

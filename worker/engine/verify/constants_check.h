@@ -20,9 +20,11 @@ struct OtherConstant {
   program::CallId call = program::kNoId;  // of the refactored model, first trial
   std::string what;                       // "add takes the constant 1e-12, in the original 1e-06"
 };
-// Operators of one name that take constants equally often on both sides, and other ones. Constants are equal
-// where they consist of the same numbers, in any shape and number (an expanded table is the same table). None
-// where an operator cannot be executed again, which is rule `replay`.
+// Operators of one name that take other constants than in the original, operand by operand. Constants are
+// equal where they consist of the same numbers, in any shape and number (an expanded table is the same
+// table). Where one side has more of an operator that takes one, some are spelled otherwise: what neither
+// side has among the other's is told, unless both have some of the operator left over. None where an operator
+// cannot be executed again, which is rule `replay`.
 std::vector<OtherConstant> FindOtherConstants(const RanClaim& claim);
 
 }  // namespace strata::verify

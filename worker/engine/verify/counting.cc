@@ -140,6 +140,13 @@ ordered_json OpDetail(const std::string& name, int64_t original, int64_t decompo
 
 }  // namespace
 
+bool IsReadByPython(const Program& program, const Call& call) {
+  // tolist() takes all elements from memory; what is seen of it is that it resolves them first.
+  if (call.op == "aten::resolve_neg") return program::Classify(program, call) == OpClass::kPlumbing;
+  const bool gives_number = (call.marks & program::kDataDependent) != 0 || call.op == "aten::is_nonzero";
+  return gives_number && call.results.empty();
+}
+
 std::vector<bool> LiveCalls(const Program& program) {
   std::vector<bool> live(program.calls.size(), false);
   LiveSet set(program);

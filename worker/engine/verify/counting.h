@@ -31,6 +31,9 @@ std::map<std::string, int64_t> ArithmeticOutside(const program::Program& program
 // Python, or a write that one of them sees.
 std::vector<bool> LiveCalls(const program::Program& program);
 
+// Python gets numbers of what the call reads: item(), tolist(), a branch.
+bool IsReadByPython(const program::Program& program, const program::Call& call);
+
 // One file that stands for a part of the original: what it executed over all its runs.
 struct CoveringFile {
   std::string path;  // relative to the bundle

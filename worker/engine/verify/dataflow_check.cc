@@ -56,7 +56,8 @@ class Reach {
     if (TakesShapesOnly(program::OperatorName(call.op))) return;
     std::set<size_t> sources;
     for (const ValueId id : program::Reads(call)) Add(id, sources);
-    if ((call.marks & program::kDataDependent) != 0) reached_.insert(sources.begin(), sources.end());
+    if ((call.marks & program::kDataDependent) != 0 || IsReadByPython(program_, call))
+      reached_.insert(sources.begin(), sources.end());
     for (const ValueId id : call.results) {
       if (id >= 0) from_[static_cast<size_t>(id)].insert(sources.begin(), sources.end());
     }

@@ -167,12 +167,15 @@ absl::Status JudgeChildren(const Context& context, const std::string& folder, co
 absl::StatusOr<FolderVerdict> JudgeStep(const Context& context, const std::string& folder) {
   Found found;
   Found children;  // after the step's own, which say more about why
+  const StatedResults stated = ReadStatedResults(folder);
   STRATA_ASSIGN_OR_RETURN(const StepOptions options, OptionsOf(context, folder));
   STRATA_ASSIGN_OR_RETURN(StepVerdict step, VerifyStep(context, folder, options));
   STRATA_RETURN_IF_ERROR(JudgeChildren(context, folder, options, step, children));
   const bool step_is_clean = step.violations.empty();
   found.Add(std::move(step.violations));
   found.Add(std::move(children.violations));
+  std::vector<std::string> not_judged = {"chain", "tree", "composition"};
+  found.Add(ResultsViolations(stated, step.facts, not_judged));
   found.notes = std::move(step.notes);
   if (step.decision == Decision::kCannotJudge) found.Stop(step.reason);
   if (!children.cannot_judge.empty()) found.Stop(children.cannot_judge);
@@ -180,8 +183,7 @@ absl::StatusOr<FolderVerdict> JudgeStep(const Context& context, const std::strin
   if (!found.cannot_judge.empty() && step_is_clean) {
     std::erase_if(found.violations, [](const Violation& v) { return v.rule == rules::kAlone; });
   }
-  FolderVerdict verdict =
-      Conclude(context, folder, "step", std::move(found), {"chain", "tree", "composition"});
+  FolderVerdict verdict = Conclude(context, folder, "step", std::move(found), not_judged);
   verdict.json["verification_result"] = std::move(step.verification_result);
   verdict.json["coverage_report"] = std::move(step.coverage_report);
   return verdict;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "worker/engine/program/plumbing.h"
+#include "worker/engine/verify/bundle_program.h"
 #include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/places.h"
 
@@ -47,16 +48,12 @@ int64_t RankOfFirst(const Program& program, const Call& call) {
   return 0;
 }
 
-// Tensor.tolist() takes all elements from memory; what is seen of it is that it resolves them first.
-bool IsToList(const Program& program, const Call& call) {
-  return call.op == "aten::resolve_neg" && program::Classify(program, call) == OpClass::kPlumbing;
-}
-
-// The calls by which Python reads something that the inputs lead to, one for each value.
-std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program) {
+// The calls by which Python reads something that the inputs (or the weights) lead to, one for each value.
+std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program,
+                                                      program::ValueKind kind = program::ValueKind::kInput) {
   std::vector<bool> is_data(program.values.size(), false);
   for (const program::Value& value : program.values) {
-    is_data[static_cast<size_t>(value.id)] = value.kind == program::ValueKind::kInput;
+    is_data[static_cast<size_t>(value.id)] = value.kind == kind;
   }
   std::map<program::ValueId, const Call*> found;
   for (const Call& call : program.calls) {
@@ -65,8 +62,7 @@ std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program) {
       return id >= 0 && is_data[static_cast<size_t>(id)];
     });
     if (data == reads.end()) continue;
-    const bool is_read = (call.marks & program::kDataDependent) != 0 && call.results.empty();
-    if (is_read || IsToList(program, call)) found.emplace(*data, &call);
+    if (IsReadByPython(program, call)) found.emplace(*data, &call);
     for (const std::vector<program::ValueId>& made : {call.results, call.mutated_to}) {
       for (const program::ValueId id : made) {
         if (id >= 0) is_data[static_cast<size_t>(id)] = true;
@@ -76,17 +72,34 @@ std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program) {
   return found;
 }
 
-// What a value was computed by, data movement left out: "relu", "the input".
-std::string MakerOf(const Program& program, program::ValueId id) {
-  while (id >= 0) {
-    const program::CallId producer = program.value(id).producer;
-    if (producer == program::kNoId) return "an input";
-    const Call& call = program.call(producer);
-    if (program::Classify(program, call) != OpClass::kPlumbing) return program::OperatorName(call.op);
+// The value that it is when data movement is left out.
+program::ValueId Unmoved(const Program& program, program::ValueId id) {
+  while (id >= 0 && program.value(id).producer != program::kNoId) {
+    const Call& call = program.call(program.value(id).producer);
+    if (program::Classify(program, call) != OpClass::kPlumbing) return id;
     const std::vector<program::ValueId> reads = program::Reads(call);
     id = reads.empty() ? program::kNoId : reads[0];
   }
-  return "nothing";
+  return id;
+}
+
+// What a value was computed by, data movement left out: "relu", "the input".
+std::string MakerOf(const Program& program, program::ValueId id) {
+  const program::ValueId value = Unmoved(program, id);
+  if (value < 0) return "nothing";
+  const program::CallId producer = program.value(value).producer;
+  return producer == program::kNoId ? "an input" : program::OperatorName(program.call(producer).op);
+}
+
+// Of the tensors among the inputs, the positions of those that Python reads numbers of.
+std::map<size_t, const Call*> InputsReadByPython(const Program& program) {
+  const std::vector<program::ValueId> inputs = InputsOf(program);
+  std::map<size_t, const Call*> found;
+  for (const auto& [id, call] : ReadsOfPython(program)) {
+    const auto at = std::find(inputs.begin(), inputs.end(), Unmoved(program, id));
+    if (at != inputs.end()) found.emplace(at - inputs.begin(), call);
+  }
+  return found;
 }
 
 std::vector<std::pair<std::string, const Call*>> PlacesOfDropout(const Program& program) {
@@ -315,13 +328,42 @@ std::vector<Violation> SurplusViolations(const Program& original, const Program&
 }
 
 std::vector<Violation> ReadViolations(const Program& original, const Program& refactored) {
+  std::vector<Violation> violations;
+  const auto add = [&](const Program& program, const Call& call, std::string what, const char* advice) {
+    const bool here = &program == &refactored;
+    violations.push_back({rules::kOperators, here ? FileOf(program, call) : "refactored.py",
+                          here ? LineOf(program, call) : 0, std::move(what), advice});
+  };
+  for (const auto& [kind, name] : {std::pair(program::ValueKind::kInput, "data"),
+                                   std::pair(program::ValueKind::kParameter, "weights")}) {
+    const auto ours = ReadsOfPython(original, kind), theirs = ReadsOfPython(refactored, kind);
+    if (theirs.size() <= ours.size()) continue;
+    add(refactored, *theirs.begin()->second,
+        absl::StrCat("Python reads ", theirs.size(), " numbers of the ", name, ", in the original ",
+                     ours.size()),
+        "compute on tensors, as the original does");
+  }
+  const auto place = [&](const Call& call) {
+    return absl::StrCat(FileOf(original, call), ":", LineOf(original, call));
+  };
   const auto ours = ReadsOfPython(original), theirs = ReadsOfPython(refactored);
-  if (theirs.size() <= ours.size()) return {};
-  const Call& first = *theirs.begin()->second;
-  return {
-      {rules::kOperators, FileOf(refactored, first), LineOf(refactored, first),
-       absl::StrCat("Python reads ", theirs.size(), " numbers of the data, in the original ", ours.size()),
-       "compute on tensors, as the original does"}};
+  const char* const advice = "keep the branches of the original, reading a number for them is plumbing";
+  if (theirs.empty() && !ours.empty()) {
+    const Call& first = *ours.begin()->second;
+    add(original, first,
+        absl::StrCat("Python reads no number of the data, where the original reads one at ", place(first)),
+        advice);
+    return violations;
+  }
+  const auto read_here = InputsReadByPython(refactored);
+  for (const auto& [index, call] : InputsReadByPython(original)) {
+    if (read_here.contains(index)) continue;
+    add(original, *call,
+        absl::StrCat("Python reads no number of input ", index, ", where the original reads one at ",
+                     place(*call)),
+        advice);
+  }
+  return violations;
 }
 
 std::vector<Violation> PlaceViolations(const Program& original, const Program& refactored) {

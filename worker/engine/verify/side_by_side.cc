@@ -18,9 +18,9 @@
 #include "worker/engine/program/plumbing.h"
 #include "worker/engine/verify/bundle_program.h"
 #include "worker/engine/verify/claim_leaves.h"
-#include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/draw_tensor.h"
 #include "worker/engine/verify/places.h"
+#include "worker/engine/verify/side_by_side_graph.h"
 
 namespace strata::verify {
 namespace {
@@ -28,10 +28,8 @@ namespace {
 using program::Call;
 using program::CallId;
 using program::Program;
-using program::Value;
 using program::ValueId;
 using program::ValueKind;
-using CallSet = std::set<CallId>;
 using Tensors = std::map<ValueId, at::Tensor>;
 
 constexpr int kGrowths = 6;        // how often a group takes in its neighbours
@@ -39,78 +37,6 @@ constexpr size_t kMostCalls = 64;  // of a group: past it, it is the model that 
 constexpr size_t kMostCandidates = 6;
 constexpr int64_t kManyNumbers = 1 << 15;
 constexpr int64_t kBatchBytes = int64_t{512} << 20;  // of recorded values that are looked for at one time
-
-std::vector<ValueId> MadeBy(const Call& call) {
-  std::vector<ValueId> made = call.results;
-  made.insert(made.end(), call.mutated_to.begin(), call.mutated_to.end());
-  std::erase_if(made, [](ValueId id) { return id < 0; });
-  return made;
-}
-
-// One side's recording as a graph.
-class Graph {
- public:
-  explicit Graph(const Program& program)
-      : program_(program), maker_(program.values.size(), program::kNoId), depends_(program.values.size()) {
-    for (const Value& value : program.values) depends_[Index(value.id)] = value.kind == ValueKind::kInput;
-    for (const Call& call : program.calls) {
-      bool depends = false;
-      for (const ValueId id : program::Reads(call)) depends |= id >= 0 && depends_[Index(id)];
-      for (const ValueId id : MadeBy(call)) {
-        maker_[Index(id)] = call.id;
-        depends_[Index(id)] = depends;
-      }
-    }
-    const std::vector<bool> live = LiveCalls(program);
-    for (const Call& call : program.calls) {
-      if (!live[Index(call.id)]) continue;
-      for (const ValueId id : program::Reads(call)) {
-        if (id >= 0) readers_[id].push_back(call.id);
-      }
-    }
-    for (const ValueId id : OutputsOf(program)) outputs_.insert(id);
-  }
-
-  const Program& program() const { return program_; }
-  CallId maker(ValueId id) const { return maker_[Index(id)]; }
-  bool depends_on_input(ValueId id) const { return id >= 0 && depends_[Index(id)]; }
-  bool is_float(ValueId id) const { return program::IsFloating(program_.value(id).type.dtype); }
-  bool is_output(ValueId id) const { return outputs_.contains(id); }
-  const std::vector<CallId>& readers(ValueId id) const {
-    static const std::vector<CallId> kNone;
-    const auto found = readers_.find(id);
-    return found == readers_.end() ? kNone : found->second;
-  }
-
-  // What must run for `wanted` where `given` are there; nullopt where a float of the model's input that is
-  // not among them leads to it.
-  std::optional<CallSet> Slice(const std::vector<ValueId>& wanted, const std::set<ValueId>& given) const {
-    CallSet calls;
-    std::vector<ValueId> todo = wanted;
-    while (!todo.empty()) {
-      const ValueId id = todo.back();
-      todo.pop_back();
-      if (id < 0 || given.contains(id)) continue;
-      const CallId maker = maker_[Index(id)];
-      if (maker == program::kNoId) {
-        if (program_.value(id).kind == ValueKind::kInput && is_float(id)) return std::nullopt;
-        continue;
-      }
-      if (!calls.insert(maker).second) continue;
-      for (const ValueId read : program::Reads(program_.call(maker))) todo.push_back(read);
-    }
-    return calls;
-  }
-
- private:
-  static size_t Index(int32_t id) { return static_cast<size_t>(id); }
-
-  const Program& program_;
-  std::vector<CallId> maker_;  // by ValueId
-  std::vector<bool> depends_;  // by ValueId
-  std::map<ValueId, std::vector<CallId>> readers_;
-  std::set<ValueId> outputs_;
-};
 
 at::Tensor Flat(const at::Tensor& tensor) { return tensor.reshape({-1}); }
 
@@ -143,8 +69,9 @@ struct Group {
   // Where they were found: value of the other side -> index into `in`; by index into `out` all candidates.
   std::map<ValueId, size_t> their_in;
   std::vector<std::vector<ValueId>> their_out;
-  CallSet here;       // what computes the same there
-  bool shown = true;  // and it could be compared
+  CallSet here;          // what computes the same there
+  bool shown = true;     // and it could be compared
+  bool stopped = false;  // whole numbers are made of what it gives
 };
 
 class SideBySide {
@@ -175,10 +102,14 @@ class SideBySide {
       for (Group& group : joined) Grow(group);
       std::erase_if(joined, [&](const Group& group) {
         if (group.calls.size() <= kMostCalls && growth < kGrowths) return false;
-        findings_.unplaced.push_back(NamesOf(group.core));
+        if (group.stopped && !surplus_.refactored.empty())
+          findings_.others.push_back({surplus_.refactored[0].call, HiddenBehind(group)});
+        else
+          findings_.unplaced.push_back(NamesOf(group.core));
         return true;
       });
     }
+    if (findings_.others.empty() && findings_.unplaced.empty()) TellUncovered();
     return std::move(findings_);
   }
 
@@ -204,6 +135,7 @@ class SideBySide {
         STRATA_ASSIGN_OR_RETURN(const std::optional<OtherFunction> other, Compare(group));
         if (other.has_value()) findings_.others.push_back(*other);
         taken.insert(group.core.begin(), group.core.end());
+        covered_.insert(group.here.begin(), group.here.end());
         if (!group.shown) findings_.unplaced.push_back(NamesOf(group.core));
         if (!other.has_value() && group.shown && may_settle) {
           findings_.settled.insert(group.core.begin(), group.core.end());
@@ -214,6 +146,23 @@ class SideBySide {
     }
     std::erase_if(groups, [](const Group& group) { return group.calls.empty(); });
     return absl::OkStatus();
+  }
+
+  // All that is left over belongs to spellings that were found to be the same function: an operator beside
+  // them agrees on what the trials give only. Which of several equal operators is left over is nobody's to
+  // say, so they are counted.
+  void TellUncovered() {
+    const auto key = [](const OperatorUse& use) { return std::pair(use.name, use.settings); };
+    std::map<std::pair<std::string, std::string>, int64_t> covered;
+    for (const OperatorUse& use : UsesOf(theirs_.program())) {
+      if (covered_.contains(use.call)) ++covered[key(use)];
+    }
+    for (const OperatorUse& use : surplus_.refactored) {
+      if (--covered[key(use)] >= 0) continue;
+      findings_.others.push_back({use.call, absl::StrCat(use.name,
+                                                         " is part of no spelling that alone is the same "
+                                                         "function as an operator of the original")});
+    }
   }
 
   int64_t BytesOf(const Group& group) const {
@@ -298,13 +247,31 @@ class SideBySide {
     }
   }
 
+  // Whole numbers and truth values hide what they were made of (argmax): there a group ends.
+  bool HidesIts(ValueId id, CallId reader) const {
+    const std::vector<ValueId> made = MadeBy(ours_.program().call(reader));
+    return ours_.is_float(id) && !made.empty() &&
+           std::none_of(made.begin(), made.end(), [&](ValueId value) { return ours_.is_float(value); });
+  }
+
   void Grow(Group& group) const {
     for (const ValueId id : group.out) {
-      for (const CallId reader : ours_.readers(id)) group.calls.insert(reader);
+      for (const CallId reader : ours_.readers(id)) {
+        if (HidesIts(id, reader))
+          group.stopped = true;
+        else
+          group.calls.insert(reader);
+      }
     }
     for (const ValueId id : group.in) {
       if (ours_.maker(id) != program::kNoId) group.calls.insert(ours_.maker(id));
     }
+  }
+
+  std::string HiddenBehind(const Group& group) const {
+    return absl::StrCat(NamesOf(group.core),
+                        " is spelled otherwise here, and what it gives is not found before whole numbers or "
+                        "truth values are made of it");
   }
 
   // ---- what the recordings have
@@ -461,10 +428,11 @@ class SideBySide {
   }
 
   // Of several values with the elements of one (the negative half of a leaky_relu, where nothing is positive)
-  // it is enough that one is the same function.
+  // it is enough that one is the same function; what leads to the others only is not covered by it.
   absl::StatusOr<std::optional<OtherFunction>> Compare(Group& group) const {
     for (size_t out = 0; out < group.out.size(); ++out) {
       std::optional<OtherFunction> other;
+      bool agrees = false, unknown = false;
       for (const Candidate& candidate : Candidates(group, out)) {
         STRATA_ASSIGN_OR_RETURN(const std::optional<std::string> difference,
                                 Difference(group, group.out[out], candidate));
@@ -472,12 +440,12 @@ class SideBySide {
           other = Told(group.core, candidate, *difference);
           continue;
         }
-        group.shown &= difference.has_value();
+        agrees |= difference.has_value();
+        unknown |= !difference.has_value();
         group.here.insert(candidate.calls.begin(), candidate.calls.end());
-        other.reset();
-        break;
       }
-      if (other.has_value()) return other;
+      if (!agrees && !unknown && other.has_value()) return other;
+      group.shown &= agrees;
     }
     return std::nullopt;
   }
@@ -594,6 +562,7 @@ class SideBySide {
   const Surplus& surplus_;
   const Graph ours_, theirs_;
   CallSet spelling_;
+  CallSet covered_;  // of the refactored model: what computes something that agrees
   Tensors recorded_;
   std::map<ValueId, Print> prints_;
   SideBySideFindings findings_;

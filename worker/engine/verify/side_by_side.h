@@ -29,7 +29,9 @@ struct SideBySideFindings {
 // the refactored model by the elements. Where that is not found, those of its neighbours that are left over
 // too are taken in, and then all neighbours, a few times. What the model is given stays in its domain, whole
 // numbers and truth values stay. The two may differ by the tolerance of their type, and by ten times what the
-// original's own operators differ from double precision. `surplus` is that of this trial.
+// original's own operators differ from double precision. Nothing grows past whole numbers, which hide what
+// they are made of, and all that the refactored model has left over belongs to what was found to be the same.
+// `surplus` is that of this trial.
 absl::StatusOr<SideBySideFindings> FindOtherFunctions(const RanClaim& claim, size_t trial,
                                                       const Surplus& surplus);
 

@@ -116,9 +116,8 @@ bool HasModuleFrom(const program::Program& program, const std::string& file) {
 
 // Python reads a tensor: other inputs may lead elsewhere.
 bool BranchesOnData(const program::Program& program) {
-  return std::any_of(program.calls.begin(), program.calls.end(), [](const program::Call& call) {
-    return (call.marks & program::kDataDependent) != 0 && call.results.empty();
-  });
+  return std::any_of(program.calls.begin(), program.calls.end(),
+                     [&](const program::Call& call) { return IsReadByPython(program, call); });
 }
 
 // What each child file executed inside the refactored model.

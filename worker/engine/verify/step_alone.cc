@@ -1,12 +1,16 @@
 #include "worker/engine/verify/step_alone.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/files.h"
 #include "worker/engine/program/plumbing.h"
 #include "worker/engine/verify/bundle_check.h"
+#include "worker/engine/verify/bundle_compare.h"
+#include "worker/engine/verify/bundle_json.h"
 #include "worker/engine/verify/bundle_program.h"
 #include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/plumbing_check.h"
@@ -14,6 +18,8 @@
 namespace strata::verify {
 namespace {
 
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 using program::Call;
 using program::Program;
 
@@ -41,7 +47,68 @@ bool ComputesOutside(const Program& program, const ChildScopes& scopes) {
   });
 }
 
+JsonFile ReadStated(const std::string& folder, const std::string& name, std::vector<Violation>& violations) {
+  JsonFile file{.path = name};
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(JoinPath(folder, name), error);
+  file.exists = !error && fs::exists(status);
+  if (!file.exists) return file;
+  ParsedJson parsed;
+  if (!fs::is_regular_file(status)) {
+    parsed.error = "no regular file";
+  } else {
+    const absl::StatusOr<std::string> text = ReadFile(JoinPath(folder, name), BundleLimits().file_bytes);
+    if (text.ok())
+      parsed = ParseHostileJson(*text);
+    else
+      parsed.error = absl::StrCat("larger than ", BundleLimits().file_bytes, " bytes, or not readable");
+  }
+  if (parsed.error.empty() && !parsed.value.is_object()) parsed.error = "no JSON object";
+  if (!parsed.error.empty()) {
+    violations.push_back({rules::kResults, name, 0, absl::StrCat(name, " is not read: ", parsed.error),
+                          "write valid JSON, or leave the file out"});
+  }
+  if (parsed.error.empty()) file.value = std::move(parsed.value);
+  return file;
+}
+
+// A report names files by the bundle that its step is from.
+ordered_json WithoutPaths(ordered_json report) {
+  report.erase("model_file");
+  for (ordered_json& detail : report["coverage"]["op_details"]) detail.erase("kernel_files");
+  return report;
+}
+
 }  // namespace
+
+StatedResults ReadStatedResults(const std::string& folder) {
+  StatedResults stated;
+  stated.verification_result = ReadStated(folder, "verification_result.json", stated.violations);
+  stated.coverage_report = ReadStated(folder, "coverage_report.json", stated.violations);
+  return stated;
+}
+
+std::vector<Violation> ResultsViolations(const StatedResults& stated, const ClaimFacts& step,
+                                         std::vector<std::string>& not_judged) {
+  std::vector<Violation> violations = stated.violations;
+  Report report;
+  for (const JsonFile* file : {&stated.verification_result, &stated.coverage_report}) {
+    if (!file->value.is_object()) continue;
+    const bool is_result = file == &stated.verification_result;
+    const ordered_json& own = is_result ? step.verification_result : step.coverage_report;
+    const bool compared = step.judged && own.is_object() && !At(file->value, "status").is_null();
+    not_judged.push_back(absl::StrCat(compared ? "paths in " : "", file->path));
+    if (!compared) continue;
+    if (is_result)
+      CompareVerdict(*file, file->value, own, "", /*is_own=*/false, &report);
+    else
+      CompareCoverage(*file, WithoutPaths(own), /*is_own=*/false, &report);
+  }
+  std::vector<Violation> found = std::move(report).Take();
+  violations.insert(violations.end(), std::make_move_iterator(found.begin()),
+                    std::make_move_iterator(found.end()));
+  return violations;
+}
 
 std::vector<Violation> StepAloneViolations(const BundleFiles& files, const BundleFacts& facts,
                                            const ClaimFacts& step) {

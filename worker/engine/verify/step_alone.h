@@ -1,7 +1,8 @@
 #pragma once
 // What the tree says in a bundle, asked of a step alone: whether its children are parts, and each file one
-// part. Pure.
+// part; and its JSON files, of what they say. Pure but for reading.
 
+#include <string>
 #include <vector>
 
 #include "worker/engine/verify/bundle_facts.h"
@@ -16,5 +17,17 @@ namespace strata::verify {
 // `files.components` are the children, `facts.components` what they did alone, `step` what ran.
 std::vector<Violation> StepAloneViolations(const BundleFiles& files, const BundleFacts& facts,
                                            const ClaimFacts& step);
+
+// verification_result.json and coverage_report.json of a step's folder, read before anything of it runs.
+struct StatedResults {
+  JsonFile verification_result, coverage_report;
+  std::vector<Violation> violations;  // of rule `results`: a file that cannot be read
+};
+StatedResults ReadStatedResults(const std::string& folder);
+
+// Rule `results`: they say what was recomputed, as in a bundle made by others. What they have and nothing can
+// be held against is added to `not_judged`: paths, which are those of the bundle that the step is from.
+std::vector<Violation> ResultsViolations(const StatedResults& stated, const ClaimFacts& step,
+                                         std::vector<std::string>& not_judged);
 
 }  // namespace strata::verify
