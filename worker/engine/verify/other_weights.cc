@@ -128,6 +128,27 @@ absl::StatusOr<json> Compare(RanClaim claim, CompareRequest request, const std::
   return result;
 }
 
+OtherWeights Told(const json& result) {
+  const json& keys = result["keys"];
+  if (keys.empty()) return {};
+  const std::string which =
+      absl::StrCat("'", keys[0].get<std::string>(), "'",
+                   keys.size() > 1 ? absl::StrCat(" and ", keys.size() - 1, " more") : "");
+  OtherWeights told;
+  if (const auto problem = result["problem"].get<std::string>(); !problem.empty()) {
+    told.note = absl::StrCat("only the values as built compare ", which,
+                             ": the recording bears no others: ", problem);
+    return told;
+  }
+  for (const json& detail : result["compared"]["drawn_trials"][0]["output_details"]) {
+    if (detail["matches"].get<bool>()) continue;
+    told.differences.push_back(absl::StrCat("both recordings replayed with other values of ", which,
+                                            ", output ", detail["output_idx"].get<int>(), ": ",
+                                            detail.value("reason", "the numbers differ")));
+  }
+  return told;
+}
+
 }  // namespace
 
 absl::StatusOr<OtherWeights> CompareOnOtherWeights(const Context& context, const RanClaim& claim,
@@ -147,9 +168,7 @@ absl::StatusOr<OtherWeights> CompareOnOtherWeights(const Context& context, const
           JudgingLimits(context)));
   const json result = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!result.is_object()) return absl::InternalError("replaying on other weights returned no JSON");
-  return OtherWeights{.keys = result["keys"].get<std::vector<std::string>>(),
-                      .problem = result["problem"].get<std::string>(),
-                      .compared = result["compared"]};
+  return Told(result);
 }
 
 }  // namespace strata::verify

@@ -14,11 +14,10 @@
 
 namespace strata::verify {
 
+// Both empty: every weight had other values in a trial, or the recordings agree on others too.
 struct OtherWeights {
-  std::vector<std::string> keys;  // of the original, drawn otherwise here; empty: every weight was in a trial
-  // Why nothing could be compared: the recording does not bear other values. "" where it was.
-  std::string problem;
-  nlohmann::ordered_json compared;  // see CompareTrials: one trial
+  std::vector<std::string> differences;  // one sentence for each output that differs
+  std::string note;                      // why nothing could be compared: the recording bears no other values
 };
 
 // On the inputs of the first trial. `request`: its tolerances hold. `scratch`: for what is drawn and
