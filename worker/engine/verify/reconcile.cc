@@ -48,7 +48,8 @@ int64_t RankOfFirst(const Program& program, const Call& call) {
   return 0;
 }
 
-// The calls by which Python reads something that the inputs (or the weights) lead to, one for each value.
+// The calls by which Python reads something that the inputs (or weights, or buffers) lead to, one for each
+// value.
 std::map<program::ValueId, const Call*> ReadsOfPython(const Program& program,
                                                       program::ValueKind kind = program::ValueKind::kInput) {
   std::vector<bool> is_data(program.values.size(), false);
@@ -334,8 +335,9 @@ std::vector<Violation> ReadViolations(const Program& original, const Program& re
     violations.push_back({rules::kOperators, here ? FileOf(program, call) : "refactored.py",
                           here ? LineOf(program, call) : 0, std::move(what), advice});
   };
-  for (const auto& [kind, name] : {std::pair(program::ValueKind::kInput, "data"),
-                                   std::pair(program::ValueKind::kParameter, "weights")}) {
+  for (const auto& [kind, name] :
+       {std::pair(program::ValueKind::kInput, "data"), std::pair(program::ValueKind::kParameter, "weights"),
+        std::pair(program::ValueKind::kBuffer, "buffers")}) {
     const auto ours = ReadsOfPython(original, kind), theirs = ReadsOfPython(refactored, kind);
     if (theirs.size() <= ours.size()) continue;
     add(refactored, *theirs.begin()->second,
