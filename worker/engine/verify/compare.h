@@ -44,9 +44,9 @@ struct CompareRequest {
 // trials stand in the last and count for `status` only. Differences that are no number (NaN, other Inf,
 // another shape) are null, with a `reason` in the detail.
 // An output of the original that carries attributes besides is a mismatch with `unjudged`: true.
-// A trial has `inputs_after`, `second_call` and `state_after` ({key, matches, reason}) only where they differ.
-// Where zeros, a constant or a copied input would pass for an output, atol shrinks to 1e-3 of its root mean
-// square; where they still would, only equal bits pass.
+// A trial has `inputs_after`, `second_call` and `state_after` ({key, matches, reason}) only where they
+// differ. Where zeros, a constant or a copied input would pass for an output, atol shrinks to 1e-3 of its
+// root mean square; where they still would, only equal bits pass.
 absl::StatusOr<nlohmann::ordered_json> CompareTrials(const CompareRequest& request);
 
 // What is wrong with the output of a submitted model, "" if nothing: NaN or Inf, and in which output.
