@@ -64,11 +64,20 @@ bool CoversAll(const std::string& drawn, const std::set<std::string>& ran) {
     }
     return found;
   };
+  // Number, ranks and dtypes of the tensors.
+  const auto kinds = [](std::string text) {
+    bool inside = false;
+    std::erase_if(text, [&inside](char c) {
+      if (c == '[' || c == ']') inside = c == '[';
+      return inside && c >= '0' && c <= '9';
+    });
+    return text;
+  };
   const std::vector<int64_t> mine = numbers(drawn);
   std::vector<int64_t> low = numbers(*ran.begin()), high = low;
   for (const std::string& text : ran) {
     const std::vector<int64_t> theirs = numbers(text);
-    if (theirs.size() != mine.size()) return false;
+    if (theirs.size() != mine.size() || kinds(text) != kinds(drawn)) return false;
     for (size_t i = 0; i < mine.size(); ++i) {
       low[i] = std::min(low[i], theirs[i]);
       high[i] = std::max(high[i], theirs[i]);
