@@ -197,6 +197,8 @@ class Judging {
     map_path_ = scratch_.path() + "/weight_map.json";
     if (!claim_.weight_map_path.empty()) {
       STRATA_ASSIGN_OR_RETURN(map_, ReadWeightMap(claim_.weight_map_path));
+      STRATA_ASSIGN_OR_RETURN(const auto keys, ReadWeights(ran_.trials[0].weights_path));
+      if (claim_.purpose == Purpose::kStep) Add(UnknownKeys(keys, ran_.original[0], map_));
     }
     if (claim_.weight_map_path.empty() || IsWrapper()) {
       host::RunRequest request =

@@ -208,6 +208,21 @@ ordered_json WeightTransferJson(const Program& original, const Program& refactor
           {"weight_map", used}};
 }
 
+std::vector<Violation> UnknownKeys(const std::vector<Weight>& weights, const Program& original,
+                                   const WeightMap& map) {
+  std::set<std::string> known;
+  for (const Weight& weight : weights) known.insert(weight.key);
+  for (const program::Value& value : original.values) known.insert(value.paths.begin(), value.paths.end());
+  std::vector<Violation> violations;
+  for (const auto& [key, targets] : map) {
+    if (known.contains(key)) continue;
+    violations.push_back({rules::kWeights, "weight_map.json", 0,
+                          absl::StrCat("maps '", key, "', which the original does not have"),
+                          "name the original's keys as its state_dict does"});
+  }
+  return violations;
+}
+
 std::vector<Violation> WeightViolations(const Program& original, const Program& refactored,
                                         const WeightMap& map) {
   std::vector<Violation> violations;

@@ -48,6 +48,10 @@ std::map<std::string, std::string> WeightSources(const program::Program& origina
 nlohmann::ordered_json WeightTransferJson(const program::Program& original,
                                           const program::Program& refactored, const WeightMap& map);
 
+// Keys of the map that the original does not have: `weights` are those of its state_dict; a buffer that is
+// not in it may be named too.
+std::vector<Violation> UnknownKeys(const std::vector<Weight>& weights, const program::Program& original,
+                                   const WeightMap& map);
 // A weight of the refactored model that gets nothing.
 std::vector<Violation> WeightViolations(const program::Program& original, const program::Program& refactored,
                                         const WeightMap& map);
