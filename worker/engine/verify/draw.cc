@@ -198,10 +198,6 @@ void AddChanges(const json& node, const std::string& tree, const json::json_poin
     AddChanges(node["items"][i], tree, place / "items" / i, seen, changes);
 }
 
-bool SameBits(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && at::equal(a, b);
-}
-
 // In an order that depends on the file alone.
 std::vector<InputChange> ChangesOf(const host::TensorFile& file, bool one_by_one) {
   std::vector<InputChange> changes;
@@ -216,7 +212,7 @@ std::vector<InputChange> ChangesOf(const host::TensorFile& file, bool one_by_one
     if (DomainOf(tensor) != Domain::kKeep) {
       drawable.push_back(i);
     } else if (std::any_of(file.tensors.begin(), file.tensors.begin() + static_cast<std::ptrdiff_t>(i),
-                           [&](const auto& other) { return SameBits(other.second, tensor); })) {
+                           [&](const auto& other) { return SameValue(other.second, tensor); })) {
       changes.push_back({.kind = InputChange::Kind::kAlike, .tree = "", .tensor = i});
     }
   }
@@ -341,6 +337,10 @@ std::map<std::string, WeightRole> WeightRoles(const program::Program& original) 
     for (const std::string& path : original.value(id).paths) roles[path] = role;
   }
   return roles;
+}
+
+bool SameValue(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && at::equal(a, b);
 }
 
 at::Tensor DrawWide(const at::Tensor& like, bool keeps_domain, bool mostly_large, int64_t seed) {

@@ -10,4 +10,7 @@ namespace strata::verify {
 // is to be kept: no floats, a mask. The same seed draws the same.
 at::Tensor DrawWide(const at::Tensor& like, bool keeps_domain, bool mostly_large, int64_t seed);
 
+// Of one dtype, sizes and elements: drawn as they come, nothing would tell the two apart.
+bool SameValue(const at::Tensor& a, const at::Tensor& b);
+
 }  // namespace strata::verify

@@ -5,18 +5,33 @@
 #include <set>
 
 #include "ATen/ATen.h"
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "nlohmann/json.hpp"
 #include "worker/engine/verify/claim_leaves.h"
 #include "worker/engine/verify/plumbing_check.h"
+#include "worker/engine/verify/runs.h"
 
 namespace strata::verify {
 namespace {
 
+using nlohmann::json;
 using program::Call;
 using program::Invocation;
 using program::InvocationId;
 using program::Program;
 using program::ValueId;
+
+// Which call of a child it is, in every trial: the n-th of this module.
+struct ChildCallId {
+  std::string stem, path;
+  int nth = 0;
+};
+// What a child's result does to the model.
+struct Idle {
+  ChildCallId call;
+  bool original_ignores_it = false;  // the original's own recording does not need that value either
+};
 
 std::vector<std::pair<ChildCallId, InvocationId>> CallsOfChildren(const Program& program,
                                                                   const ChildScopes& scopes) {
@@ -207,8 +222,7 @@ absl::StatusOr<bool> OriginalIgnores(const RanClaim& claim, const std::vector<si
   return found;
 }
 
-}  // namespace
-
+// In a trusted fork.
 absl::StatusOr<std::vector<Idle>> FindIdleChildren(const RanClaim& claim) {
   UseThreadsOf(claim);
   const std::vector<size_t> order = MostTellingFirst(claim);
@@ -238,6 +252,37 @@ absl::StatusOr<std::vector<Idle>> FindIdleChildren(const RanClaim& claim) {
     idle.push_back({call, ignores});
   }
   return idle;
+}
+
+}  // namespace
+
+absl::StatusOr<IdleFindings> CheckChildrenMatter(const Context& context, const RanClaim& claim) {
+  STRATA_ASSIGN_OR_RETURN(
+      const std::string text,
+      context.zygote.RunTrusted(
+          [&]() -> absl::StatusOr<std::string> {
+            STRATA_ASSIGN_OR_RETURN(const auto idle, FindIdleChildren(claim));
+            json rows = json::array();
+            for (const Idle& i : idle)
+              rows.push_back({i.call.stem, i.call.path, i.call.nth, i.original_ignores_it});
+            return rows.dump();
+          },
+          JudgingLimits(context)));
+  IdleFindings found;
+  for (const json& row : json::parse(text)) {
+    const std::string call =
+        absl::StrCat("call ", row[2].get<int>() + 1, " of '", row[1].get<std::string>(), "'");
+    if (row[3].get<bool>()) {
+      found.notes.push_back(absl::StrCat(call, " changes nothing, and the original ignores the same value"));
+      continue;
+    }
+    found.violations.push_back(
+        {rules::kMatters, absl::StrCat("children/", row[0].get<std::string>(), ".py"), 0,
+         absl::StrCat(call,
+                      ": with zeros for its result the refactored model returns the same in every trial"),
+         "let its result reach the output as it does in the original"});
+  }
+  return found;
 }
 
 absl::StatusOr<std::vector<program::CallId>> FindIdleCalls(const RanClaim& claim, bool refactored,

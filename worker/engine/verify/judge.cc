@@ -376,31 +376,9 @@ class Judging {
   }
 
   absl::Status CheckThatChildrenMatter() {
-    STRATA_ASSIGN_OR_RETURN(
-        const std::string text,
-        context_.zygote.RunTrusted(
-            [&]() -> absl::StatusOr<std::string> {
-              STRATA_ASSIGN_OR_RETURN(const auto idle, FindIdleChildren(ran_));
-              json rows = json::array();
-              for (const Idle& i : idle) {
-                rows.push_back({i.call.stem, i.call.path, i.call.nth, i.original_ignores_it});
-              }
-              return rows.dump();
-            },
-            JudgingLimits(context_)));
-    for (const json& row : json::parse(text)) {
-      const std::string call =
-          absl::StrCat("call ", row[2].get<int>() + 1, " of '", row[1].get<std::string>(), "'");
-      if (row[3].get<bool>()) {
-        judgement_.notes.push_back(
-            absl::StrCat(call, " changes nothing, and the original ignores the same value"));
-      } else {
-        Add({{rules::kMatters, absl::StrCat("children/", row[0].get<std::string>(), ".py"), 0,
-              absl::StrCat(
-                  call, ": with zeros for its result the refactored model returns the same in every trial"),
-              "let its result reach the output as it does in the original"}});
-      }
-    }
+    STRATA_ASSIGN_OR_RETURN(IdleFindings found, CheckChildrenMatter(context_, ran_));
+    Add(std::move(found.violations));
+    judgement_.notes.insert(judgement_.notes.end(), found.notes.begin(), found.notes.end());
     return absl::OkStatus();
   }
 

@@ -11,6 +11,7 @@
 #include "worker/engine/host/tensor_file.h"
 #include "worker/engine/verify/claim_leaves.h"
 #include "worker/engine/verify/draw.h"
+#include "worker/engine/verify/draw_tensor.h"
 #include "worker/engine/verify/runs.h"
 
 namespace strata::verify {
@@ -20,10 +21,6 @@ using host::TensorFile;
 using nlohmann::json;
 using nlohmann::ordered_json;
 using Tensors = std::map<std::string, at::Tensor>;
-
-bool SameBits(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && at::equal(a, b);
-}
 
 absl::StatusOr<Tensors> ReadByKey(const std::string& path) {
   STRATA_ASSIGN_OR_RETURN(const TensorFile file, host::ReadTensorFile(path));
@@ -41,7 +38,7 @@ absl::StatusOr<std::set<std::string>> NeverOther(const RanClaim& claim, const Te
     if (!seen.insert(trial.weights_path).second) continue;
     STRATA_ASSIGN_OR_RETURN(const Tensors drawn, ReadByKey(trial.weights_path));
     std::erase_if(kept, [&](const std::string& key) {
-      return !drawn.contains(key) || !SameBits(drawn.at(key), built.at(key));
+      return !drawn.contains(key) || !SameValue(drawn.at(key), built.at(key));
     });
   }
   return kept;
@@ -67,7 +64,7 @@ std::map<std::string, WeightRole> RolesOf(const RanClaim& claim, const Tensors& 
     const at::Tensor& value = built.at(key);
     bool twins = value.eq(value.flatten()[0]).all().item<bool>(), each = true;
     for (const auto& [other, tensor] : built) {
-      if (other == key || !SameBits(tensor, value)) continue;
+      if (other == key || !SameValue(tensor, value)) continue;
       twins = true;
       each &= given.contains(other);
     }

@@ -35,9 +35,9 @@ std::vector<Violation> SurplusViolations(const program::Program& original, const
 Violation Missing(const program::Program& original, const OperatorUse& use);
 Violation Invented(const program::Program& refactored, const OperatorUse& use);
 
-// More numbers of the data or the weights that Python reads (item, a branch) than in the original: what the
-// refactored model does then depends on values as the original does not. None at all, or none of an input
-// that the original reads: a branch that was frozen on one side (rule `operators`).
+// More numbers of the data, the weights or the buffers that Python reads (item, a branch) than in the
+// original: what the refactored model does then depends on values as the original does not. None at all, or
+// none of an input that the original reads: a branch that was frozen on one side (rule `operators`).
 std::vector<Violation> ReadViolations(const program::Program& original, const program::Program& refactored);
 
 // Dropout changes nothing in eval, so neither counts nor numbers say where it stands: where all operators are

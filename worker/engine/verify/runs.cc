@@ -114,14 +114,6 @@ std::string ArgumentShapes(const program::Program& program, const program::Invoc
   return absl::StrJoin(shapes, " ");
 }
 
-std::string OpaqueIn(const program::Tree& tree) {
-  if (tree.kind == program::Tree::Kind::kOpaque) return tree.text.empty() ? "?" : tree.text;
-  for (const program::Tree& item : tree.items) {
-    if (std::string found = OpaqueIn(item); !found.empty()) return found;
-  }
-  return "";
-}
-
 std::string Timestamp() { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()); }
 
 std::string Describe(const host::RunOutcome& outcome) {

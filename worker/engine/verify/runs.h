@@ -56,9 +56,6 @@ absl::StatusOr<Counted> CountAlone(const Context& context, const std::string& fi
 // dtype and sizes of every tensor among the arguments of one invocation, in order: "fp32[2,3] i64[4]".
 std::string ArgumentShapes(const program::Program& program, const program::Invocation& invocation);
 
-// The class of the first object in it that is none of what can be compared; "" where there is none.
-std::string OpaqueIn(const program::Tree& tree);
-
 // "2026-01-31T12:00:00Z"
 std::string Timestamp();
 

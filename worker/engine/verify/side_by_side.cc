@@ -214,10 +214,10 @@ class SideBySide {
     group.in.clear();
     group.out.clear();
     // A value and its transpose are one value: what only moves data before the group belongs to it.
-    std::vector<CallId> todo(group.calls.begin(), group.calls.end());
-    while (!todo.empty()) {
-      const Call& call = ours_.program().call(todo.back());
-      todo.pop_back();
+    std::vector<CallId> pending(group.calls.begin(), group.calls.end());
+    while (!pending.empty()) {
+      const Call& call = ours_.program().call(pending.back());
+      pending.pop_back();
       for (const ValueId value : program::Reads(call)) {
         const CallId maker = value < 0 ? program::kNoId : ours_.maker(value);
         if (maker == program::kNoId || !ours_.depends_on_input(value)) continue;
@@ -225,7 +225,7 @@ class SideBySide {
         const bool moves = program::Classify(ours_.program(), mover) == program::OpClass::kPlumbing;
         if (!moves || !mover.mutated.empty() || !group.calls.insert(maker).second) continue;
         group.movers.insert(maker);
-        todo.push_back(maker);
+        pending.push_back(maker);
       }
     }
     for (const CallId id : group.calls) {

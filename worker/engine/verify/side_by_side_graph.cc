@@ -49,10 +49,10 @@ const std::vector<CallId>& Graph::readers(ValueId id) const {
 std::optional<CallSet> Graph::Slice(const std::vector<ValueId>& wanted,
                                     const std::set<ValueId>& given) const {
   CallSet calls;
-  std::vector<ValueId> todo = wanted;
-  while (!todo.empty()) {
-    const ValueId id = todo.back();
-    todo.pop_back();
+  std::vector<ValueId> pending = wanted;
+  while (!pending.empty()) {
+    const ValueId id = pending.back();
+    pending.pop_back();
     if (id < 0 || given.contains(id)) continue;
     const CallId maker = maker_[Index(id)];
     if (maker == program::kNoId) {
@@ -60,7 +60,7 @@ std::optional<CallSet> Graph::Slice(const std::vector<ValueId>& wanted,
       continue;
     }
     if (!calls.insert(maker).second) continue;
-    for (const ValueId read : program::Reads(program_.call(maker))) todo.push_back(read);
+    for (const ValueId read : program::Reads(program_.call(maker))) pending.push_back(read);
   }
   return calls;
 }

@@ -340,17 +340,13 @@ def ancestors_of(node, by_id):
 
 
 def storages_of(side):
-    """The memory that a side of an operator names.
-
-    A Python number among the arguments is traced as a tensor of no dimensions, in memory that no operator
-    was seen to take and that a freed result may have had: one that may be such is told apart by its tensor.
-    """
+    """The memory that a side of an operator names. What may be a Python number, traced as a tensor of no dimensions in
+    memory that a freed result may have had, is told apart by its tensor."""
     found = set()
 
     def walk(value, type_name, shape):
         if type_name.startswith("Tensor("):
-            may_be_number = shape == [] and type_name in NUMBERS
-            found.add((value[1], value[0] if may_be_number else 0))
+            found.add((value[1], value[0] if shape == [] and type_name in NUMBERS else 0))
         elif type_name.startswith("GenericList[") and isinstance(value, list):
             shapes = shape if isinstance(shape, list) and len(shape) == len(value) else [None] * len(value)
             for item, kind, inner in zip(value, type_name[len("GenericList["):-1].split(","), shapes):
