@@ -24,16 +24,10 @@ using program::Program;
 using Kind = Argument::Kind;
 
 // Where they are and how they run: no setting of what is computed.
-bool SaysNothing(const Call& call, const std::string& name) {
+bool SaysNothing(const std::string& name) {
   static const std::set<std::string> kNames = {"keepdim",       "layout",    "device",        "pin_memory",
                                                "memory_format", "generator", "cudnn_enabled", "non_blocking"};
-  if (kNames.contains(name)) return true;
-  // Where running statistics are read, not written.
-  if (name != "momentum") return false;
-  return std::any_of(call.args.begin(), call.args.end(), [](const NamedArgument& argument) {
-    const bool batch = argument.name == "training" || argument.name == "use_input_stats";
-    return batch && argument.value.kind == Kind::kBool && !argument.value.boolean;
-  });
+  return kNames.contains(name);
 }
 
 bool IsDimension(const std::string& name) {
@@ -211,7 +205,7 @@ std::string Settings(const Program& program, const Call& call) {
   const int64_t rank = RankOfFirst(program, call);
   std::vector<std::string> parts;
   for (const NamedArgument& argument : call.args) {
-    if (argument.is_default || SaysNothing(call, argument.name)) continue;
+    if (argument.is_default || SaysNothing(argument.name)) continue;
     if (argument.value.kind == Kind::kNone || IsStrideOfKernel(call, argument)) continue;
     parts.push_back(
         absl::StrCat(argument.name, "=", Text(program, argument.value, IsDimension(argument.name), rank)));
