@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "worker/engine/emit/child_names.h"
 #include "worker/engine/emit/constants.h"
 #include "worker/engine/emit/forward_writer.h"
 #include "worker/engine/emit/input_names.h"
@@ -28,24 +29,6 @@ using program::Tree;
 using program::ValueId;
 using program::ValueKind;
 
-// One attribute of the class that holds a child.
-struct Instance {
-  std::string attribute;       // as planned: "blocks.2"
-  std::string name;            // "attn", or the list's name
-  int64_t index = -1;          // in a list
-  bool in_sequential = false;  // the list is an nn.Sequential
-  const Node* node = nullptr;
-};
-
-// "blocks.2" -> {"blocks", 2}; index -1 where the path does not end in a number.
-std::pair<std::string, int64_t> SplitIndex(const std::string& attribute) {
-  const size_t dot = attribute.rfind('.');
-  int64_t index = -1;
-  if (dot == std::string::npos || !absl::SimpleAtoi(attribute.substr(dot + 1), &index))
-    return {attribute, -1};
-  return {attribute.substr(0, dot), index};
-}
-
 class Builder {
  public:
   Builder(const Plan& plan, const Component& component, const ChildClasses& children,
@@ -56,12 +39,10 @@ class Builder {
         node_(plan.nodes.at(static_cast<size_t>(component.nodes.at(0)))),
         children_(children),
         spelling_(spelling),
-        slice_(plan, node_) {}
+        slice_(plan, node_),
+        names_(plan, node_) {}
 
   absl::StatusOr<RefactoredClass> Build(const std::string& class_name, bool tie_inside_children) {
-    CollectInstances();
-    FindSequentials();
-    NameInstances();
     if (component_.id == 0) {
       DescribeModelInterface(program_, function_);
     } else {
@@ -85,118 +66,6 @@ class Builder {
  private:
   const Node& NodeOf(plan::NodeId id) const { return plan_.nodes.at(static_cast<size_t>(id)); }
 
-  void CollectInstances() {
-    for (const plan::Item& item : node_.body) {
-      if (!item.is_child) continue;
-      const Node& child = NodeOf(item.index);
-      const auto same = std::find_if(instances_.begin(), instances_.end(), [&](const Instance& instance) {
-        return instance.attribute == child.attribute && instance.node->component == child.component &&
-               instance.node->owned == child.owned;
-      });
-      instance_of_[child.id] = static_cast<size_t>(same - instances_.begin());
-      if (same == instances_.end()) instances_.push_back({child.attribute, "", -1, false, &child});
-    }
-  }
-
-  // Children that run one after the other where the source has an nn.Sequential stay one.
-  void FindSequentials() {
-    for (size_t i = 0; i < node_.body.size();) {
-      const size_t end = ChainEnd(i);
-      if (end - i >= 2) sequentials_[i] = end;
-      i = std::max(end, i + 1);
-    }
-  }
-
-  // body[begin, end) is a chain through all children below one prefix whose module is a Sequential.
-  size_t ChainEnd(size_t begin) const {
-    if (!node_.body[begin].is_child) return begin;
-    const auto prefix_of = [&](size_t i) {
-      const auto [prefix, index] = SplitIndex(NodeOf(node_.body[i].index).attribute);
-      return index >= 0 ? prefix : std::string();
-    };
-    const std::string prefix = prefix_of(begin);
-    if (prefix.empty() || !IsSequential(prefix)) return begin;
-    size_t end = begin;
-    ValueId flowing = kNoId;
-    std::set<size_t> seen;
-    while (end < node_.body.size() && node_.body[end].is_child && prefix_of(end) == prefix) {
-      const Node& child = NodeOf(node_.body[end].index);
-      if (child.inputs.size() != 1 || child.outputs.size() != 1 ||
-          !seen.insert(instance_of_.at(child.id)).second)
-        return begin;
-      if (flowing != kNoId && (child.inputs[0] != flowing || Readers(flowing) != 1)) return begin;
-      flowing = child.outputs[0];
-      ++end;
-    }
-    const auto all = std::count_if(instances_.begin(), instances_.end(), [&](const Instance& instance) {
-      const auto [other, index] = SplitIndex(instance.attribute);
-      return index >= 0 && other == prefix;
-    });
-    return static_cast<size_t>(all) == end - begin ? end : begin;
-  }
-
-  bool IsSequential(const std::string& prefix) const {
-    const auto& scope = program_.modules.at(
-        static_cast<size_t>(program_.invocations.at(static_cast<size_t>(node_.scope)).module));
-    const std::string home = scope.paths.empty() || scope.paths[0].empty() ? "" : scope.paths[0] + ".";
-    return std::any_of(program_.modules.begin(), program_.modules.end(), [&](const program::Module& module) {
-      return module.class_name == "Sequential" &&
-             std::find(module.paths.begin(), module.paths.end(), home + prefix) != module.paths.end();
-    });
-  }
-
-  // How many items of the body, and the result, read the value.
-  int64_t Readers(ValueId id) const {
-    int64_t readers = std::count(node_.outputs.begin(), node_.outputs.end(), id);
-    for (const plan::Item& item : node_.body) {
-      const std::vector<ValueId> reads =
-          item.is_child ? NodeOf(item.index).inputs : program::Reads(program_.call(item.index));
-      readers += std::count(reads.begin(), reads.end(), id);
-    }
-    return readers;
-  }
-
-  // Elements 0..n-1 of one prefix become a ModuleList; everything else an attribute.
-  void NameInstances() {
-    std::map<std::string, std::set<int64_t>> lists;
-    for (const Instance& instance : instances_) {
-      const auto [prefix, index] = SplitIndex(instance.attribute);
-      if (index >= 0) lists[prefix].insert(index);
-    }
-    NameScope names;
-    for (const auto& [begin, end] : sequentials_) {
-      const std::string prefix = SplitIndex(NodeOf(node_.body[begin].index).attribute).first;
-      const std::string name = names.Unique(ToIdentifier(absl::StrReplaceAll(prefix, {{".", "_"}})));
-      for (size_t i = begin; i < end; ++i) {
-        Instance& instance = instances_[instance_of_.at(node_.body[i].index)];
-        instance.name = name;
-        instance.index = static_cast<int64_t>(i - begin);
-        instance.in_sequential = true;
-      }
-    }
-    for (const Instance& instance : instances_) {
-      if (instance.in_sequential) continue;
-      const auto [prefix, index] = SplitIndex(instance.attribute);
-      const auto list = lists.find(prefix);
-      const bool whole = index >= 0 && list->second.size() > 1 &&
-                         *list->second.rbegin() + 1 == static_cast<int64_t>(list->second.size());
-      if (!whole || list_names_.count(prefix) > 0) continue;
-      list_names_[prefix] = names.Unique(ToIdentifier(absl::StrReplaceAll(prefix, {{".", "_"}})));
-      list_sizes_[prefix] = static_cast<int64_t>(list->second.size());
-    }
-    for (Instance& instance : instances_) {
-      if (instance.in_sequential) continue;
-      const auto [prefix, index] = SplitIndex(instance.attribute);
-      if (const auto list = list_names_.find(prefix); index >= 0 && list != list_names_.end()) {
-        instance.name = list->second;
-        instance.index = index;
-        continue;
-      }
-      const std::string wanted = instance.attribute.empty() ? "child" : instance.attribute;
-      instance.name = names.Unique(ToIdentifier(absl::StrReplaceAll(wanted, {{".", "_"}})));
-    }
-  }
-
   // Buffers and constants of the original that the parent itself keeps.
   void WriteBuffers() {
     std::vector<ValueId> held;
@@ -210,7 +79,7 @@ class Builder {
     out_.packed_notes = constants.packed_notes;
     Append(out_.text.init, constants.setup);
     NameScope names;
-    for (const Instance& instance : instances_) names.Reserve(instance.name);
+    for (const ChildInstance& instance : names_.instances()) names.Reserve(instance.name);
     for (size_t i = 0; i < held.size(); ++i) {
       const program::Value& value = program_.value(held[i]);
       const std::string source = SourceName(program_, held[i]);
@@ -230,7 +99,7 @@ class Builder {
 
   void WriteInstances() {
     std::set<std::string> lists;
-    for (const Instance& instance : instances_) {
+    for (const ChildInstance& instance : names_.instances()) {
       const std::string& class_name = children_.names.at(instance.node->component);
       if (instance.index < 0) {
         out_.text.init.push_back(absl::StrCat("self.", instance.name, " = ", class_name, "()"));
@@ -242,7 +111,7 @@ class Builder {
 
   void WriteList(const std::string& list, bool sequential) {
     std::map<int64_t, std::string> by_index;
-    for (const Instance& instance : instances_) {
+    for (const ChildInstance& instance : names_.instances()) {
       if (instance.index >= 0 && instance.name == list) {
         by_index[instance.index] = children_.names.at(instance.node->component) + "()";
       }
@@ -265,10 +134,10 @@ class Builder {
     for (size_t i = 0; i < node_.body.size(); ++i) {
       const plan::Item& item = node_.body[i];
       Step step;
-      if (const auto chain = sequentials_.find(i); chain != sequentials_.end()) {
+      if (const auto chain = names_.sequentials().find(i); chain != names_.sequentials().end()) {
         const Node& first = NodeOf(item.index);
         Apply apply;
-        apply.callee = "self." + instances_[instance_of_.at(first.id)].name;
+        apply.callee = "self." + names_.Of(first.id).name;
         apply.inputs = first.inputs;
         apply.outputs = NodeOf(node_.body[chain->second - 1].index).outputs;
         step.apply = std::move(apply);
@@ -282,7 +151,7 @@ class Builder {
         continue;
       }
       const Node& child = NodeOf(item.index);
-      const Instance& instance = instances_[instance_of_.at(child.id)];
+      const ChildInstance& instance = names_.Of(child.id);
       Apply apply;
       apply.inputs = child.inputs;
       apply.outputs = child.outputs;
@@ -291,7 +160,7 @@ class Builder {
         apply.list = apply.callee;
         absl::StrAppend(&apply.callee, "[", instance.index, "]");
         apply.position = instance.index;
-        apply.list_size = list_sizes_.at(SplitIndex(instance.attribute).first);
+        apply.list_size = names_.ListSize(instance);
         apply.element = Singular(instance.name);
       }
       apply.place = PlaceOf(child);
@@ -309,13 +178,11 @@ class Builder {
   }
 
   void CollectState() {
-    for (const Instance& instance : instances_) {
+    for (const ChildInstance& instance : names_.instances()) {
       const Component& child = plan_.components.at(static_cast<size_t>(instance.node->component));
       const InstanceMap map(plan_, NodeOf(child.nodes.at(0)), *instance.node);
-      const std::string prefix =
-          instance.index < 0 ? instance.name : absl::StrCat(instance.name, ".", instance.index);
       for (const StateEntry& entry : children_.states.at(child.id)) {
-        out_.text.state.push_back({absl::StrCat(prefix, ".", entry.key), map(entry.value)});
+        out_.text.state.push_back({absl::StrCat(instance.path(), ".", entry.key), map(entry.value)});
       }
     }
   }
@@ -337,10 +204,8 @@ class Builder {
   }
 
   std::string OwnerOf(const std::string& key) const {
-    for (const Instance& instance : instances_) {
-      const std::string prefix =
-          instance.index < 0 ? instance.name : absl::StrCat(instance.name, ".", instance.index);
-      if (absl::StartsWith(key, prefix + ".")) return prefix;
+    for (const ChildInstance& instance : names_.instances()) {
+      if (absl::StartsWith(key, instance.path() + ".")) return instance.path();
     }
     return "";
   }
@@ -352,11 +217,7 @@ class Builder {
   const ChildClasses& children_;
   const Spelling& spelling_;
   const Slice slice_;
-  std::vector<Instance> instances_;
-  std::map<plan::NodeId, size_t> instance_of_;
-  std::map<size_t, size_t> sequentials_;           // body items [begin, end)
-  std::map<std::string, std::string> list_names_;  // planned prefix -> attribute
-  std::map<std::string, int64_t> list_sizes_;
+  const ChildNames names_;
   Function function_;
   RefactoredClass out_;
 };

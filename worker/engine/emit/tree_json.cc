@@ -2,6 +2,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "worker/engine/emit/child_names.h"
 #include "worker/engine/emit/component_doc.h"
 #include "worker/engine/emit/emit.h"
 #include "worker/engine/emit/input_names.h"
@@ -28,17 +29,38 @@ void AddTensors(const Plan& plan, const std::vector<ValueId>& values, const std:
   }
 }
 
+// By node: the path of its module in the bundle's files, "" for the model. A parent's file is written from
+// the first of its component's nodes: the n-th child of one is that of all.
+std::vector<std::string> Scopes(const Plan& plan) {
+  std::vector<std::string> scopes(plan.nodes.size());
+  std::map<plan::ComponentId, ChildNames> names;
+  std::vector<plan::NodeId> pending = {0};
+  while (!pending.empty()) {
+    const plan::NodeId id = pending.back();
+    pending.pop_back();
+    const Node& node = plan.nodes.at(static_cast<size_t>(id));
+    const Component& component = plan.components.at(static_cast<size_t>(node.component));
+    const Node& written = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
+    const ChildNames& file = names.try_emplace(component.id, plan, written).first->second;
+    const std::string& scope = scopes[static_cast<size_t>(id)];
+    for (size_t i = 0; i < node.body.size(); ++i) {
+      if (!node.body[i].is_child) continue;
+      const std::string path = file.Of(written.body.at(i).index).path();
+      scopes.at(static_cast<size_t>(node.body[i].index)) =
+          scope.empty() ? path : absl::StrCat(scope, ".", path);
+      pending.push_back(node.body[i].index);
+    }
+  }
+  return scopes;
+}
+
 // How often each node of the component stands in one forward: the runs of its parent's chain are already
 // separate nodes, so every node counts once.
-ordered_json Instances(const Plan& plan, const Component& component) {
+ordered_json Instances(const Component& component, const std::vector<std::string>& scopes) {
   std::vector<std::string> order;
   std::map<std::string, int64_t> calls;
   for (const plan::NodeId id : component.nodes) {
-    std::string scope;
-    for (const Node* node = &plan.nodes.at(static_cast<size_t>(id)); node->parent >= 0;
-         node = &plan.nodes.at(static_cast<size_t>(node->parent))) {
-      scope = scope.empty() ? node->attribute : absl::StrCat(node->attribute, ".", scope);
-    }
+    const std::string& scope = scopes.at(static_cast<size_t>(id));
     if (calls[scope]++ == 0) order.push_back(scope);
   }
   ordered_json instances = ordered_json::array();
@@ -46,7 +68,7 @@ ordered_json Instances(const Plan& plan, const Component& component) {
   return instances;
 }
 
-ordered_json NodeJson(const Plan& plan, const Component& component) {
+ordered_json NodeJson(const Plan& plan, const Component& component, const std::vector<std::string>& scopes) {
   const Node& node = plan.nodes.at(static_cast<size_t>(component.nodes.at(0)));
   const std::vector<std::string> inputs = InputNames(plan, node);
   ordered_json json = {{"id", component.stem},
@@ -64,7 +86,7 @@ ordered_json NodeJson(const Plan& plan, const Component& component) {
     json["calls"][stem] = component.calls.at(i);
   }
   json["instance_count"] = component.instance_count;
-  json["instances"] = Instances(plan, component);
+  json["instances"] = Instances(component, scopes);
   json["workloads"] = ordered_json::array();
   for (const plan::Workload& workload : component.workloads) {
     ordered_json shapes = ordered_json::object();
@@ -161,8 +183,9 @@ ordered_json TreeJson(const Plan& plan) {
                       {"unique_kernels", by_level["kernel"]},
                       {"verification_status", "PENDING"}};
   tree["nodes"] = ordered_json::object();
+  const std::vector<std::string> scopes = Scopes(plan);
   for (const Component& component : plan.components)
-    tree["nodes"][component.stem] = NodeJson(plan, component);
+    tree["nodes"][component.stem] = NodeJson(plan, component, scopes);
   tree["data_flow"] = ordered_json::array();
   for (const Component& component : plan.components) {
     if (!component.children.empty()) ParentFlow(plan, component).AppendTo(&tree["data_flow"]);

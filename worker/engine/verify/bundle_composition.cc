@@ -85,7 +85,7 @@ class Composition {
       if (component.level != Level::kKernel) continue;
       const int64_t here = runs[component.stem];
       int64_t by_steps = 0;
-      for (const auto& [shapes, count] : index_.RunsOf(component)) by_steps += count;
+      for (const auto& [instance, count] : index_.RunsOf(component)) by_steps += count;
       if (here == 0) {
         Add(0, absl::StrCat("never runs ", component.path),
             "use every kernel, and remove what the model lacks");

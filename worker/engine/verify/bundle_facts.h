@@ -27,6 +27,7 @@ struct ComponentFacts {
 // One run of a child in a parent's forward.
 struct ChildCall {
   std::string stem;
+  std::string path;    // of its module in the parent: "blocks.0.attn"
   std::string shapes;  // ArgumentShapes of it: "fp32[2,3] i64[4]"
 };
 

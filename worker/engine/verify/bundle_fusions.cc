@@ -96,7 +96,7 @@ class Fusions {
                             return other.level == Level::kLayer;
                           }) == 1;
     int64_t runs = 0;
-    for (const auto& [shapes, count] : index_.RunsOf(component)) runs += count;
+    for (const auto& [instance, count] : index_.RunsOf(component)) runs += count;
     if (executed.level() != Level::kFusion || !only_one || runs != 1) return;
     Add(rules::kLayer, component, 0, "is no layer: a straight line that nothing repeats is a fusion",
         "put it into level_1_fusion");

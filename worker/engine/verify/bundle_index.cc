@@ -7,10 +7,10 @@
 namespace strata::verify {
 namespace {
 
-using Runs = std::map<std::string, int64_t>;
-
 // Beyond this a count says nothing, and its product would overflow.
 constexpr int64_t kMaxRuns = int64_t{1} << 40;
+// Of one component: more than any model has that runs, each of them at least once, in its composition.
+constexpr size_t kMaxInstances = 1'000'000;
 
 std::vector<std::string> TextsOf(const nlohmann::ordered_json& list) {
   std::vector<std::string> texts;
@@ -19,6 +19,10 @@ std::vector<std::string> TextsOf(const nlohmann::ordered_json& list) {
     if (item.is_string()) texts.push_back(item.get<std::string>());
   }
   return texts;
+}
+
+std::string Joined(const std::string& scope, const std::string& path) {
+  return scope.empty() ? path : scope + "." + path;
 }
 
 }  // namespace
@@ -176,17 +180,19 @@ bool BundleIndex::Multiply(const ComponentFile& parent) {
   const std::vector<const StepFolder*> steps = StepsOf(parent);
   const ClaimFacts* claim = steps.size() == 1 ? FactsOf(*steps[0]) : nullptr;
   if (known == nullptr || claim == nullptr || runs_[parent.path].empty()) return false;
-  for (const auto& [shapes, runs] : Runs(runs_[parent.path])) {
+  for (const auto& [at, runs] : Runs(runs_[parent.path])) {
     size_t workload = 0;
     while (workload < known->programs.size() &&
-           SortedShapes(InputShapes(known->programs[workload])) != shapes)
+           SortedShapes(InputShapes(known->programs[workload])) != at.shapes)
       ++workload;
     if (workload >= claim->calls.size()) return false;
     for (const ChildCall& call : claim->calls[workload]) {
       const ComponentFile* child = ChildOf(*steps[0], call.stem);
       if (child == nullptr || child->level >= parent.level) return false;
-      int64_t& count = runs_[child->path][SortedShapes(call.shapes)];
+      Runs& all = runs_[child->path];
+      int64_t& count = all[{Joined(at.scope, call.path), SortedShapes(call.shapes)}];
       count = std::min(kMaxRuns, count + runs);
+      if (all.size() > kMaxInstances) return false;
     }
   }
   return true;
@@ -195,7 +201,7 @@ bool BundleIndex::Multiply(const ComponentFile& parent) {
 void BundleIndex::CountRuns() {
   const ComponentFacts* known = root_ == nullptr ? nullptr : FactsOf(*root_);
   if (known == nullptr || known->programs.empty()) return;
-  runs_[root_->path][SortedShapes(InputShapes(known->programs[0]))] = 1;
+  runs_[root_->path][{"", SortedShapes(InputShapes(known->programs[0]))}] = 1;
   // Levels fall from parent to child, so a parent's count is complete before its children's begin.
   for (const ComponentFile& component : files_.components) {
     if (component.level == plan::Level::kKernel || !runs_.contains(component.path)) continue;

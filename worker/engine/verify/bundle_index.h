@@ -22,6 +22,14 @@ struct TreeNode {
   const nlohmann::ordered_json* json = nullptr;
 };
 
+// Where and at what one component runs in a forward of the submitted model.
+struct Instance {
+  std::string scope;   // "blocks.0.attn.q_proj": the paths of the children's modules that lead to it
+  std::string shapes;  // of its arguments, as SortedShapes spells them
+  auto operator<=>(const Instance&) const = default;
+};
+using Runs = std::map<Instance, int64_t>;
+
 class BundleIndex {
  public:
   // Both outlive the index.
@@ -50,9 +58,9 @@ class BundleIndex {
   // What the component executed at its first workload; nullptr where no one recorded it.
   const ExecutedComponent* Executed(const ComponentFile& component) const;
 
-  // How often it runs in one forward of the submitted model, by the shapes of its arguments, as the steps'
-  // recorded calls multiply. Empty where a step on the way was not judged or runs at shapes unknown.
-  const std::map<std::string, int64_t>& RunsOf(const ComponentFile& component) const;
+  // How often it runs in one forward of the submitted model, as the steps' recorded calls multiply. Empty
+  // where a step on the way was not judged or runs at shapes unknown.
+  const Runs& RunsOf(const ComponentFile& component) const;
 
  private:
   void ReadTree();
@@ -68,7 +76,7 @@ class BundleIndex {
   std::map<std::string, size_t> component_at_;          // path -> files.components
   std::map<std::string, const ComponentFile*> parent_;  // step name -> component
   const ComponentFile* root_ = nullptr;
-  std::map<std::string, std::map<std::string, int64_t>> runs_;  // path -> shapes -> runs
+  std::map<std::string, Runs> runs_;  // by path
   std::map<std::string, std::unique_ptr<ExecutedComponent>> executed_;
 };
 

@@ -157,7 +157,7 @@ class Tree {
   void Runs(const TreeNode& node, const ComponentFile& component) {
     const auto& runs = index_.RunsOf(component);
     int64_t all = 0, by_instance = 0;
-    for (const auto& [shapes, count] : runs) all += count;
+    for (const auto& [instance, count] : runs) all += count;
     const ordered_json &stated = At(*node.json, "instance_count"), &instances = At(*node.json, "instances");
     const std::string name = absl::StrCat("nodes.", node.id, ".");
     if (!runs.empty()) file_.Equal(name + "instance_count", stated, all);
@@ -165,17 +165,28 @@ class Tree {
       for (const ordered_json& instance : instances) by_instance += WholeOf(At(instance, "calls"));
       file_.Equal(name + "instance_count", stated, by_instance);
     }
-    if (!runs.empty()) Workloads(name, *node.json, runs);
+    if (runs.empty()) return;
+    Scopes(name, instances, runs);
+    Workloads(name, *node.json, runs);
   }
 
-  void Workloads(const std::string& name, const ordered_json& node,
-                 const std::map<std::string, int64_t>& runs) {
+  void Scopes(const std::string& name, const ordered_json& instances, const verify::Runs& runs) {
+    if (!instances.is_array()) return;
+    std::map<std::string, int64_t> stated, recorded;
+    for (const ordered_json& instance : instances)
+      stated[TextOf(At(instance, "scope"))] += WholeOf(At(instance, "calls"));
+    for (const auto& [instance, count] : runs) recorded[instance.scope] += count;
+    if (stated != recorded) file_.Differs(name + "instances", ordered_json(stated), ordered_json(recorded));
+  }
+
+  void Workloads(const std::string& name, const ordered_json& node, const verify::Runs& runs) {
     if (!At(node, "workloads").is_array()) return;
     std::map<std::string, int64_t> stated, recorded;
     for (const ordered_json& workload : At(node, "workloads"))
       stated[SortedShapes(StatedTensors(At(workload, "input_shapes"), nullptr))] +=
           WholeOf(At(workload, "count"));
-    for (const auto& [shapes, count] : runs) recorded[SortedShapes(WithoutDTypes(shapes))] += count;
+    for (const auto& [instance, count] : runs)
+      recorded[SortedShapes(WithoutDTypes(instance.shapes))] += count;
     if (stated != recorded) file_.Differs(name + "workloads", ordered_json(stated), ordered_json(recorded));
   }
 

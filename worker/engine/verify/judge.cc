@@ -358,7 +358,8 @@ class Judging {
     std::vector<ChildCall> calls;
     for (const ChildScopes::ChildRun& run : scopes.runs()) {
       const program::Invocation& invocation = program.invocations[static_cast<size_t>(run.invocation)];
-      calls.push_back({run.stem, ArgumentShapes(program, invocation)});
+      const std::vector<std::string>& paths = program.modules[static_cast<size_t>(invocation.module)].paths;
+      calls.push_back({run.stem, paths.empty() ? "" : paths[0], ArgumentShapes(program, invocation)});
     }
     judgement_.facts.calls.push_back(std::move(calls));
   }
