@@ -46,12 +46,12 @@ ClaimFacts Claim(const std::vector<int64_t>& sizes, const std::vector<Unit>& uni
   claim.judged = claim.pass = claim.bit_exact = true;
   claim.max_diff = 0.0;
   claim.children_dir = kChildren;
-  std::vector<std::pair<std::string, ValueId>> inputs;
+  std::vector<ValueId> inputs;
   claim.refactored = ProgramOf(sizes, [&](Builder& b, ValueId x) {
     for (const Unit& unit : units) {
       b.Module(unit.path, "Model", {}, /*is_torch_nn=*/false);
       b.Enter(unit.path, {x});
-      inputs.emplace_back(unit.stem, x);
+      inputs.push_back(x);
       x = unit.make(b, x);
       b.Leave({x});
     }
@@ -64,8 +64,8 @@ ClaimFacts Claim(const std::vector<int64_t>& sizes, const std::vector<Unit>& uni
     }
   }
   claim.calls.emplace_back();
-  for (const auto& [stem, input] : inputs)
-    claim.calls[0].push_back({stem, ShapesAt(claim.refactored, input)});
+  for (size_t i = 0; i < units.size(); ++i)
+    claim.calls[0].push_back({units[i].stem, units[i].path, ShapesAt(claim.refactored, inputs[i])});
   return claim;
 }
 

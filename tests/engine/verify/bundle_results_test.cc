@@ -105,6 +105,7 @@ TEST(BundleResults, EveryFieldIsHeldAgainstWhatWasRecomputed) {
       {kTree, "/nodes/relu_fp32/input_dtypes/x", "torch.float64",
        "nodes.relu_fp32.input_shapes and dtypes is"},
       {kTree, "/nodes/mlp/calls/linear_512x10_fp32", 2, "nodes.mlp.calls is"},
+      {kTree, "/nodes/relu_fp32/instances/0/scope", "relu", "nodes.relu_fp32.instances is"},
       {kTree,
        "/data_flow/1/shape",
        {1},

@@ -104,7 +104,7 @@ TEST(BundleComposition, AKernelThatNeverRuns) {
 
 TEST(BundleComposition, AKernelThatRunsMoreOftenThanByTheSteps) {
   MlpBundle bundle;
-  bundle.facts.composition.calls[0].push_back({"relu_fp32", "fp32[64,512]"});
+  bundle.facts.composition.calls[0].push_back({"relu_fp32", "fc2_relu.relu", "fp32[64,512]"});
   EXPECT_THAT(bundle.Check(rules::kComposition),
               ElementsAre(HasSubstr("runs level_0_kernel/relu_fp32.py 3 times; by the steps it runs 2")));
   EXPECT_THAT(bundle.Check(rules::kCoverage),
