@@ -26,7 +26,13 @@ PARENT_IMPORTS = {"children", "argparse", "os", "pathlib"}
 SYS_NAMES = {"sys.exit", "sys.path", "sys.stderr", "sys.stdout", "sys.argv", "sys.float_info", "sys.maxsize"}
 OS_NAMES = {"os.path"}
 TRACEBACK_NAMES = {"traceback.print_exc", "traceback.format_exc"}
+WARNINGS_NAMES = {"warnings.warn", "warnings.simplefilter", "warnings.filterwarnings", "warnings.catch_warnings"}
 # They find an attribute by a name that no text shows.
+# What calls others by name or evaluates text.
+CLOSED_NAMES = {
+    "operator.attrgetter", "operator.methodcaller", "typing.get_type_hints", "typing.ForwardRef", "string.Formatter",
+    "functools.singledispatch", "functools.singledispatchmethod", "dataclasses.make_dataclass",
+}
 GETTERS = (operator.attrgetter, operator.methodcaller)
 TEST_FUNCTIONS = {"get_inputs", "get_input_kwargs", "get_init_inputs", "get_expected_output_shape", "run_tests", "main"}
 
@@ -68,6 +74,7 @@ METHODS = {
     "register_hook", "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
     "register_state_dict_pre_hook", "register_load_state_dict_post_hook", "register_module_forward_hook",
     "register_buffer_registration_hook", "__dlpack__", "resize_", "load_state_dict", "register_parametrization",
+    "gi_frame", "cr_frame", "ag_frame", "tb_frame", "f_back", "f_locals", "f_globals", "f_code",
 }
 DUNDERS = {
     "__init__", "__name__", "__file__", "__doc__", "__len__", "__iter__", "__getitem__", "__call__", "__class__",

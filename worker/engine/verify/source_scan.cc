@@ -85,15 +85,18 @@ bool IsCompute(const std::string& name) {
   return !kUndecided.contains(op) && program::ClassifyName(op) == program::OpClass::kCompute;
 }
 
-// How the process is set up, as a model asks for it.
-constexpr char kSetting[] = "setting";
+// What a model may do where the original does: ask how the process is set up, catch what is raised, leave
+// something on an argument.
+bool MayFollow(const std::string& kind) { return kind == "setting" || kind == "catch" || kind == "argument"; }
 
-std::set<std::string> Settings(const SourceScan& scan) {
-  std::set<std::string> names;
+// Settings by name, for one is not another.
+std::set<std::string> Followed(const SourceScan& scan) {
+  std::set<std::string> uses;
   for (const json& use : scan.uses) {
-    if (use.value("kind", "") == kSetting) names.insert(use.value("name", ""));
+    const std::string kind = use.value("kind", "");
+    if (MayFollow(kind)) uses.insert(kind == "setting" ? use.value("name", "") : kind + "()");
   }
-  return names;
+  return uses;
 }
 
 struct Why {
@@ -108,7 +111,12 @@ Why Reason(const std::string& kind, const std::string& name, bool in_init) {
     return {"an import beyond torch, the children and the standard library's basics", "do without it"};
   if (kind == "builtin" || kind == "reach")
     return {"it reaches beyond the model", "a model computes from its arguments and its weights only"};
-  if (kind == kSetting)
+  if (kind == "catch")
+    return {"it goes on where a computation fails, and the original does not",
+            "compute what the original does"};
+  if (kind == "argument")
+    return {"it leaves something on an argument, and the original does not", "return it"};
+  if (kind == "setting")
     return {"it asks how the process is set up, and the original does not", "do without it"};
   if (kind == "state")
     return {"it keeps something from call to call outside the module", "hand tensors on as arguments"};
@@ -156,11 +164,12 @@ absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& 
 std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file,
                                         const SourceScan& original) {
   std::vector<Violation> violations;
-  const std::set<std::string> settings = Settings(original);
+  const std::set<std::string> followed = Followed(original);
   for (const json& use : scan.uses) {
     const std::string name = use.value("name", ""), location = use.value("location", "");
-    if (use.value("kind", "") == kSetting && settings.contains(name)) continue;
-    const Why why = Reason(use.value("kind", ""), name, location == "__init__()");
+    const std::string kind = use.value("kind", "");
+    if (MayFollow(kind) && followed.contains(kind == "setting" ? name : kind + "()")) continue;
+    const Why why = Reason(kind, name, location == "__init__()");
     if (why.what == nullptr) continue;
     violations.push_back(
         {rules::kSource, file, use.value("line", 0), absl::StrCat(name, ": ", why.what), why.advice});

@@ -15,9 +15,9 @@ import types
 import torch
 import strata_source_settings as settings
 from strata_source_names import (
-    BUILTINS, CHANGES, CHILD_UTILS, CONTAINERS, DUNDERS, DUNDERS_GIVEN, GETTERS, HOOKS, IMPORTS, METHODS, MODULE_METHODS,
+    BUILTINS, CHANGES, CHILD_UTILS, CLOSED_NAMES, CONTAINERS, DUNDERS, DUNDERS_GIVEN, GETTERS, HOOKS, IMPORTS, METHODS, MODULE_METHODS,
     OS_NAMES, PARENT_IMPORTS, QUERIES, SEEDS, SETTINGS, SYS_NAMES, TENSOR_SETTINGS, TEST_FUNCTIONS, TORCH_PREFIXES,
-    TRACEBACK_NAMES, aliases, assigned, builders, changed, dotted, is_main_block, is_own, map_names, mentioned, of_classes,
+    TRACEBACK_NAMES, WARNINGS_NAMES, aliases, assigned, builders, changed, dotted, is_main_block, is_own, map_names, mentioned, of_classes,
     place_root, root, runs_as_main, walk)
 
 MAX_DEPTH = 20000  # of nested visits
@@ -156,10 +156,11 @@ class Reach(ast.NodeVisitor):
                     return True
         if full == "sys.argv" or full.startswith("sys.argv."):
             return bool(self.scopes) and self.in_model()
-        for head, names in (("sys.", SYS_NAMES), ("os.", OS_NAMES), ("traceback.", TRACEBACK_NAMES)):
+        for head, names in (("sys.", SYS_NAMES), ("os.", OS_NAMES), ("traceback.", TRACEBACK_NAMES),
+                            ("warnings.", WARNINGS_NAMES)):
             if full.startswith(head):
                 return not any(full == name or full.startswith(name + ".") for name in names)
-        return full in ("operator.attrgetter", "operator.methodcaller")
+        return full in CLOSED_NAMES
 
     def visit_Attribute(self, node):
         name = dotted(node)
@@ -170,8 +171,10 @@ class Reach(ast.NodeVisitor):
             return self.check_path(node, self.full(node))
         if node.attr.startswith("__") and node.attr.endswith("__") and node.attr not in DUNDERS:
             self.add(node, "reach", node.attr)
-        elif node.attr in METHODS or node.attr in HOOKS:
+        elif node.attr in METHODS or node.attr in HOOKS or (node.attr == "register" and place_root(node) != "self"):
             self.add(node, "reach", f".{node.attr}")
+        elif is_imported and self.full(node) == "contextlib.suppress":
+            self.check_catch(node, "contextlib.suppress")
         elif is_imported:
             self.check_path(node, self.full(node))
         elif not self.check_name(node, name) and self.asks_tensor(node):
@@ -208,6 +211,8 @@ class Reach(ast.NodeVisitor):
         elif node.id in self.told and self.may_not_ask(node, "") and not any(node.id in names for names in self.locals[1:]):
             for reason in sorted(self.told[node.id]):
                 self.add(node, "setting", reason)
+        elif self.names.get(node.id) == "contextlib.suppress":
+            self.check_catch(node, node.id)
         elif node.id in self.names:
             self.check_path(node, self.names[node.id])
 
@@ -266,6 +271,16 @@ class Reach(ast.NodeVisitor):
                   and any(isinstance(t, ast.Name) and t.id == node.id for t in n.targets)]
         return bool(values) and all(isinstance(value, (ast.Call, ast.GeneratorExp)) for value in values)
 
+    def is_on_argument(self, target):
+        """An attribute set on what a method or function is given: it stays there when the call is over."""
+        is_name = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)
+        if not is_name or not self.in_model() or not self.scopes or isinstance(self.scopes[-1], ast.ClassDef):
+            return False
+        given = self.scopes[-1].args
+        names = [arg.arg for arg in [*given.posonlyargs, *given.args, *given.kwonlyargs]]
+        is_method = len(self.scopes) > 1 and isinstance(self.scopes[-2], ast.ClassDef)
+        return target.value.id in names[is_method:]
+
     def visit_Lambda(self, node):
         self.check_defaults(node)
         self.generic_visit(node)
@@ -286,6 +301,31 @@ class Reach(ast.NodeVisitor):
         name = root(node)
         return len(self.where) > 1 and name in self.top and not any(name in names for names in self.locals[1:])
 
+    def visit_Try(self, node):
+        self.check_catch(node, "try")
+        self.generic_visit(node)
+
+    def check_catch(self, node, name):
+        """What a computation raises tells of its values."""
+        if self.scopes and self.in_model() and not self.in_init() and not self.in_test():
+            self.add(node, "catch", name)
+
+    def visit_MatchClass(self, node):
+        for name in node.kwd_attrs:  # case Tensor(requires_grad=True)
+            if name in METHODS or name in HOOKS or name in TENSOR_SETTINGS or name.startswith("__"):
+                self.add(node, "reach", f".{name}")
+        self.generic_visit(node)
+
+    def visit_Constant(self, node):
+        """A template that reads attributes: "{0.requires_grad}"."""
+        if isinstance(node.value, str) and self.in_model() and self.scopes and not self.is_docstring(node):
+            for field in re.findall(r"{[^{}:!]*\.([A-Za-z_]\w*)", node.value):
+                if field in METHODS or field in HOOKS or field in TENSOR_SETTINGS or field.startswith("_"):
+                    self.add(node, "reach", f".{field} in a template")
+
+    def is_docstring(self, node):
+        return any(scope.body and isinstance(scope.body[0], ast.Expr) and scope.body[0].value is node for scope in self.scopes)
+
     def visit_Global(self, node):
         self.add(node, "state", ", ".join(node.names))
 
@@ -299,6 +339,8 @@ class Reach(ast.NodeVisitor):
                 elif isinstance(target, ast.Attribute) and target.attr in ("__class__", "forward", "data"):
                     if target.attr != "data" or not self.in_init():
                         self.add(node, "patch", f".{target.attr}")
+                elif self.is_on_argument(target):
+                    self.add(node, "argument", dotted(target))
         super().generic_visit(node)
 
     def visit_FunctionDef(self, node):

@@ -5,7 +5,8 @@ import ast
 from strata_source_names import dotted, map_names, place_root, runs_as_main
 
 # Of torch: these modules, and functions whose names ask, but for those that ask a tensor.
-MODULES = ("backends", "cuda", "mps", "xpu", "cpu", "mtia", "accelerator", "compiler", "onnx", "__config__")
+MODULES = ("backends", "cuda", "mps", "xpu", "cpu", "mtia", "accelerator", "compiler", "onnx", "__config__",
+           "version", "__version__")
 ASKING = ("get_", "is_", "are_", "has_")
 OF_TENSORS = {
     "is_tensor", "is_floating_point", "is_complex", "is_nonzero", "is_same_size", "is_signed", "is_conj", "is_neg",
