@@ -176,8 +176,8 @@ std::string OtherNumber(Dice& dice, const std::string& literal, int nth) {
     return absl::StrCat(whole < 0 ? whole - 1 - nth : whole + 1 + nth);
   }
   double number = 0;
-  if (!absl::SimpleAtod(literal, &number) || !std::isfinite(number) || number == 0) return "";
-  const bool is_share = number > 0 && number < 1;
+  if (!absl::SimpleAtod(literal, &number) || !std::isfinite(number)) return "";
+  const bool is_share = number >= 0 && number < 1;
   const double other = is_share ? dice.Between(0.05, 0.95) : number * dice.Between(0.3, 3);
   // Of few digits, which Python writes back as they stand here.
   double rounded = 0;
@@ -208,13 +208,11 @@ std::vector<InputChange> ChangesOf(const host::TensorFile& file, bool one_by_one
   std::vector<size_t> drawable;
   for (size_t i = 0; i < file.tensors.size(); ++i) {
     const at::Tensor& tensor = file.tensors[i].second;
-    if (tensor.numel() == 0 || at::has_internal_overlap(tensor) != at::MemOverlap::No) continue;
-    if (DomainOf(tensor) != Domain::kKeep) {
-      drawable.push_back(i);
-    } else if (std::any_of(file.tensors.begin(), file.tensors.begin() + static_cast<std::ptrdiff_t>(i),
-                           [&](const auto& other) { return SameValue(other.second, tensor); })) {
+    if (tensor.numel() == 0) continue;
+    if (DomainOf(tensor) == Domain::kKeep)
       changes.push_back({.kind = InputChange::Kind::kAlike, .tree = "", .tensor = i});
-    }
+    else
+      drawable.push_back(i);
   }
   if (!one_by_one || drawable.size() < 2) return changes;
   for (const Reach reach : {Reach::kWide, Reach::kNarrow}) {
@@ -224,8 +222,17 @@ std::vector<InputChange> ChangesOf(const host::TensorFile& file, bool one_by_one
   return changes;
 }
 
-// Of the same values in other places; of zeros and ones where all were one value.
-at::Tensor Another(const at::Tensor& kept) {
+// Of the same values in other places; of zeros and ones where all were one value; a number for a number. What
+// one row was spread over is other in every row.
+at::Tensor Another(Dice& dice, const at::Tensor& given) {
+  if (at::has_internal_overlap(given) != at::MemOverlap::No) {
+    const at::Tensor kept = given.contiguous();
+    return DomainOf(kept) == Domain::kKeep
+               ? Another(dice, kept)
+               : DrawInput(dice, kept, DomainOf(kept), Reach::kNarrow, false).to(kept.scalar_type());
+  }
+  const at::Tensor& kept = given;
+  if (kept.numel() == 1 && kept.is_floating_point()) return at::full_like(kept, dice.Between(0.3, 3));
   const at::Tensor flat = kept.flatten();
   if (flat.eq(flat[0]).all().item<bool>()) {
     at::Tensor other = at::where(at::rand(flat.sizes(), at::kFloat).lt(0.3), flat.eq(0), flat);
@@ -273,7 +280,7 @@ DrawnInputs Apply(Dice& dice, const InputDraw& draw, host::TensorFile& file,
             file.tensors[apart ? SetApart(file.trees[change.tree][change.place], file) : change.tensor]
                 .second;
         if (tensor.numel() > 0 && DomainOf(tensor) == Domain::kKeep)
-          tensor = tensor.clone().copy_(Another(tensor));
+          tensor = tensor.clone().copy_(Another(dice, tensor));
         break;
       }
       case InputChange::Kind::kAlone:

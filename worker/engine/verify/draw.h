@@ -47,9 +47,10 @@ absl::Status DrawWeights(const std::string& built, const std::map<std::string, W
 // `mostly_large` decides between 1 to 100 and 0 to 1.
 //
 // `changes` are besides, by their numbers below CountInputChanges; a model may bear one and not another:
-//   one tensor that is given twice becomes two; one that is kept and equal to another (two masks of ones)
-//   becomes another of its kind; one of Python's numbers becomes another, fractions any of their sign, whole
-//   ones the next; with `one_by_one`, one tensor alone is drawn, wide or narrow.
+//   one tensor that is given twice becomes two; one that is kept (token types of zeros, a mask of ones,
+//   positions, one row spread over all) becomes another of its kind; one of Python's numbers becomes another,
+//   fractions any of their sign, whole ones the next; with `one_by_one`, one tensor alone is drawn, wide or
+//   narrow.
 struct InputDraw {
   int64_t seed = 0;
   Reach reach = Reach::kWide;
