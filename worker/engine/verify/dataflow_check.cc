@@ -110,7 +110,7 @@ bool IsNarrower(DType from, DType to) {
   return program::IsIntegral(from) && program::IsIntegral(to) && Bits(to) < Bits(from);
 }
 
-// Casts to a narrower type, by pair of types.
+// Casts to a narrower type, and back of what was just narrowed, by pair of types.
 std::map<std::pair<DType, DType>, const Call*> Narrowing(const Program& program) {
   std::map<std::pair<DType, DType>, const Call*> casts;
   for (const Call& call : program.calls) {
@@ -119,7 +119,12 @@ std::map<std::pair<DType, DType>, const Call*> Narrowing(const Program& program)
     const bool cast = op == "to" || op == "_to_copy" || op == "type_as";
     if (!cast || reads.empty() || call.results.size() != 1 || call.results[0] < 0) continue;
     const DType from = program.value(reads[0]).type.dtype, to = program.value(call.results[0]).type.dtype;
-    if (IsNarrower(from, to)) casts.emplace(std::pair(from, to), &call);
+    const program::CallId maker = program.value(reads[0]).producer;
+    const std::vector<ValueId> before =
+        maker == program::kNoId ? std::vector<ValueId>() : program::Reads(program.call(maker));
+    const bool is_back =
+        before.size() == 1 && IsNarrower(program.value(before[0]).type.dtype, from) && !IsNarrower(from, to);
+    if (IsNarrower(from, to) || is_back) casts.emplace(std::pair(from, to), &call);
   }
   return casts;
 }

@@ -42,6 +42,7 @@ class Operators {
       const Surplus surplus = Reconcile(claim_.original[i], claim_.refactored[i]);
       Add(SurplusViolations(claim_.original[i], claim_.refactored[i], surplus));
       Add(ReadViolations(claim_.original[i], claim_.refactored[i]));
+      Add(UnusedViolations(claim_.original[i], claim_.refactored[i]));
       Add(NarrowingCasts(claim_.original[i], claim_.refactored[i]));
       if (surplus.empty()) Add(PlaceViolations(claim_.original[i], claim_.refactored[i]));
       if (surplus.original.empty() || surplus.refactored.empty()) continue;

@@ -1,7 +1,9 @@
 #include "worker/engine/verify/reconcile.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -201,12 +203,83 @@ std::string Work(const Program& program, const Call& call) {
                       "]");
 }
 
+const Argument* Find(const Call& call, const std::string& name) {
+  const auto found = std::find_if(call.args.begin(), call.args.end(),
+                                  [&](const NamedArgument& argument) { return argument.name == name; });
+  return found == call.args.end() ? nullptr : &found->value;
+}
+
+// padding="same" in numbers, where both sides get as much: dilation * (kernel - 1) / 2.
+std::optional<std::string> SamePadding(const Program& program, const Call& call, const Argument& padding) {
+  const std::vector<program::ValueId> reads = program::Reads(call);
+  if (padding.kind != Kind::kString || padding.text != "same" || reads.size() < 2) return std::nullopt;
+  const std::vector<int64_t>& weight = program.value(reads[1]).type.sizes;
+  const Argument* dilation = Find(call, "dilation");
+  std::vector<int64_t> sides;
+  for (size_t i = 2; i < weight.size(); ++i) {
+    int64_t step = 1;
+    if (dilation != nullptr && dilation->kind == Kind::kInt) step = dilation->integer;
+    if (dilation != nullptr && dilation->items.size() == weight.size() - 2)
+      step = dilation->items[i - 2].integer;
+    const int64_t all = step * (weight[i] - 1);
+    if (all % 2 != 0) return std::nullopt;
+    sides.push_back(all / 2);
+  }
+  return absl::StrCat("[", absl::StrJoin(sides, ","), "]");
+}
+
+// upsampling by whole factors, as the size that it gives.
+std::optional<std::string> SizeOfFactors(const Program& program, const Call& call, const Argument& factors) {
+  if (factors.items.empty() || call.results.size() != 1 || call.results[0] < 0) return std::nullopt;
+  for (const Argument& factor : factors.items) {
+    if (factor.kind != Kind::kDouble || factor.real != std::floor(factor.real)) return std::nullopt;
+  }
+  const std::vector<int64_t>& sizes = program.value(call.results[0]).type.sizes;
+  if (sizes.size() < factors.items.size()) return std::nullopt;
+  return absl::StrCat(
+      "[", absl::StrJoin(sizes.end() - static_cast<std::ptrdiff_t>(factors.items.size()), sizes.end(), ","),
+      "]");
+}
+
+// What two spellings of one setting have in common, as "name=value"; "" where it is what holds without it.
+std::optional<std::string> Canonical(const Program& program, const Call& call,
+                                     const NamedArgument& argument) {
+  const Argument& value = argument.value;
+  if (argument.name == "unbiased" && value.kind == Kind::kBool) return value.boolean ? "" : "correction=0";
+  if (argument.name == "correction" && value.kind == Kind::kInt && value.integer == 1) return "";
+  if (argument.name == "padding" && value.kind == Kind::kString) {
+    if (value.text == "valid") return "";
+    const auto sides = SamePadding(program, call, value);
+    if (sides) return sides->find_first_not_of("[0,]") == std::string::npos ? "" : "padding=" + *sides;
+  }
+  if (argument.name == "scale" && value.kind == Kind::kDouble &&
+      call.op == "aten::scaled_dot_product_attention") {
+    const std::vector<int64_t>& query = program.value(program::Reads(call)[0]).type.sizes;
+    const double scale = query.empty() ? 0 : 1 / std::sqrt(static_cast<double>(query.back()));
+    if (std::abs(value.real - scale) < 1e-12) return "";
+  }
+  if (argument.name == "dim" && value.kind == Kind::kList && !value.items.empty() &&
+      !program::Reads(call).empty()) {
+    const auto rank = static_cast<size_t>(RankOfFirst(program, call));
+    if (value.items.size() == rank && program::Classify(program, call) == OpClass::kCompute) return "";
+  }
+  if (argument.name == "scale_factors") {
+    const auto size = SizeOfFactors(program, call, value);
+    if (size) return "output_size=" + *size;
+  }
+  return std::nullopt;
+}
+
 std::string Settings(const Program& program, const Call& call) {
   const int64_t rank = RankOfFirst(program, call);
   std::vector<std::string> parts;
   for (const NamedArgument& argument : call.args) {
     if (argument.is_default || SaysNothing(argument.name)) continue;
     if (argument.value.kind == Kind::kNone || IsStrideOfKernel(call, argument)) continue;
+    if (const auto canonical = Canonical(program, call, argument)) {
+      if (!canonical->empty()) parts.push_back(*canonical);
+      continue;
+    }
     parts.push_back(
         absl::StrCat(argument.name, "=", Text(program, argument.value, IsDimension(argument.name), rank)));
   }
@@ -318,6 +391,27 @@ std::vector<Violation> SurplusViolations(const Program& original, const Program&
   }
   if (surplus.original.empty()) {
     for (const OperatorUse& use : surplus.refactored) violations.push_back(Invented(refactored, use));
+  }
+  return violations;
+}
+
+std::vector<Violation> UnusedViolations(const Program& original, const Program& refactored) {
+  std::map<std::string, int> left;
+  for (const Call& call : original.calls) ++left[PlainName(call.op)];
+  const std::vector<bool> live = LiveCalls(refactored);
+  const auto is_live = [&](const Call& call) { return live[static_cast<size_t>(call.id)]; };
+  for (const Call& call : refactored.calls) {
+    if (is_live(call)) --left[PlainName(call.op)];
+  }
+  std::vector<Violation> violations;
+  for (const Call& call : refactored.calls) {
+    if (is_live(call) || program::Classify(refactored, call) != OpClass::kCompute) continue;
+    if (--left[PlainName(call.op)] >= 0) continue;
+    violations.push_back(
+        {rules::kOperators, FileOf(refactored, call), LineOf(refactored, call),
+         absl::StrCat(PlainName(call.op),
+                      " is executed here and not in the original, and nothing uses its result"),
+         "take it out"});
   }
   return violations;
 }

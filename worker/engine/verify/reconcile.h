@@ -35,6 +35,10 @@ std::vector<Violation> SurplusViolations(const program::Program& original, const
 Violation Missing(const program::Program& original, const OperatorUse& use);
 Violation Invented(const program::Program& refactored, const OperatorUse& use);
 
+// Compute operators whose result nobody uses, beyond those of that name that the original executes: what an
+// exception or a size that they give tells Python is no part of the model (rule `operators`).
+std::vector<Violation> UnusedViolations(const program::Program& original, const program::Program& refactored);
+
 // More numbers of the data, the weights or the buffers that Python reads (item, a branch) than in the
 // original: what the refactored model does then depends on values as the original does not. None at all, or
 // none of an input that the original reads: a branch that was frozen on one side (rule `operators`).
