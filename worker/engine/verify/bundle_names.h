@@ -24,6 +24,11 @@ StatedName ReadName(const std::string& stem);
 std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed,
                                         const std::optional<std::set<std::string>>& respelled = {});
 
+// Of a file that says no level: its name is one operator's, and it executes another that has a word of its
+// own.
+// "" where it does not.
+std::string OperatorsNotNamed(const StatedName& name, const ExecutedComponent& executed);
+
 // The workload is not in the name: no dtype, or no dimension although the kernel has some.
 bool IsGeneric(const StatedName& name, const ExecutedComponent* executed);
 bool SaysDims(const StatedName& name);

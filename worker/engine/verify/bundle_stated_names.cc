@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
 #include <set>
 
 #include "absl/strings/numbers.h"
@@ -90,6 +93,27 @@ const std::string* Family(const std::string& word) {
                                              {"grucell", "gru_cell"}};
   const auto it = kFamilies->find(word);
   return it == kFamilies->end() ? nullptr : &it->second;
+}
+
+// Reductions and scans, by the words that name them, and what else may run under that word; one does not go
+// by the name of another.
+const std::map<std::string, std::set<std::string>>& Reductions() {
+  static const auto* const kReductions =
+      new std::map<std::string, std::set<std::string>>{{"mean", {"mean", "sum"}},
+                                                       {"sum", {"sum"}},
+                                                       {"amax", {"amax", "max"}},
+                                                       {"amin", {"amin", "min"}},
+                                                       {"max", {"amax", "max"}},
+                                                       {"min", {"amin", "min"}},
+                                                       {"cumsum", {"cumsum"}},
+                                                       {"cumprod", {"cumprod"}},
+                                                       {"prod", {"prod"}},
+                                                       {"argmax", {"argmax", "max"}},
+                                                       {"argmin", {"argmin", "min"}},
+                                                       {"logsumexp", {"logsumexp", "sum", "amax", "max"}},
+                                                       {"var", {"var", "var_mean", "mean", "sum"}},
+                                                       {"std", {"std", "std_mean", "var", "mean", "sum"}}};
+  return *kReductions;
 }
 
 // An operator that has a word of its own.
@@ -217,18 +241,70 @@ bool IsOf(const std::string& family, const std::set<std::string>& ran,
   return any_in(parts.second, ran) && (!respelled || any_in(parts.first, *respelled));
 }
 
+// "mean" of what takes the largest.
+std::string WrongReduction(const StatedName& name, const ExecutedComponent& executed) {
+  const auto said = Reductions().find(name.operation.substr(0, name.operation.find('_')));
+  if (said == Reductions().end()) return "";
+  const std::set<std::string> ran = Ran(executed);
+  const auto is_other = [&](const std::string& op) { return Reductions().contains(op); };
+  const bool fits =
+      std::any_of(ran.begin(), ran.end(), [&](const std::string& op) { return said->second.contains(op); });
+  if (fits || std::none_of(ran.begin(), ran.end(), is_other)) return "";
+  return absl::StrCat("says ", said->first, "; it executes ", absl::StrJoin(ran, ", "));
+}
+
 std::string WrongOperation(const StatedName& name, const ExecutedComponent& executed,
                            const std::optional<std::set<std::string>>& respelled) {
   std::vector<std::string> words = absl::StrSplit(name.operation, '_', absl::SkipEmpty());
+  const std::set<std::string> ran = Ran(executed);
   for (; !words.empty(); words.pop_back()) {
+    if (ran.contains(absl::StrJoin(words, "_"))) return "";  // embedding_bag is no embedding
     const std::string* family = Family(absl::StrJoin(words, ""));
     if (family == nullptr) continue;
-    const std::set<std::string> ran = Ran(executed);
     if (IsOf(*family, ran, respelled)) return "";
     // Sums, products and roots may be any formula.
     if (ran.size() > 1 && std::none_of(ran.begin(), ran.end(), IsFamily)) return "";
     return absl::StrCat("says ", absl::StrJoin(words, "_"), "; it executes ",
                         ran.empty() ? "nothing" : absl::StrJoin(ran, ", "));
+  }
+  return "";
+}
+
+// "0p2" as 0.2; nullopt where the token is no fraction.
+std::optional<double> FractionOf(const std::string& token) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(token, absl::MaxSplits('p', 1));
+  const auto is_number = [](const std::string& text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  };
+  double fraction = 0;
+  if (!is_number(parts.first) || !is_number(parts.second) ||
+      !absl::SimpleAtod(absl::StrCat(parts.first, ".", parts.second), &fraction))
+    return std::nullopt;
+  return fraction;
+}
+
+void AddDoubles(const Argument& argument, std::vector<double>* doubles) {
+  if (argument.kind == Argument::Kind::kDouble) doubles->push_back(argument.real);
+  if (argument.kind == Argument::Kind::kInt) doubles->push_back(static_cast<double>(argument.integer));
+  for (const Argument& item : argument.items) AddDoubles(item, doubles);
+}
+
+// "0p2" where no call is given 0.2. Numbers that a formula makes tensors of are not told.
+std::string WrongFractions(const StatedName& name, const ExecutedComponent& executed) {
+  std::vector<double> known;
+  for (const Call& call : executed.recorded().calls) {
+    for (const program::NamedArgument& argument : call.args) AddDoubles(argument.value, &known);
+  }
+  const auto& values = executed.recorded().values;
+  const bool has_numbers =
+      std::any_of(values.begin(), values.end(), [](const Value& value) { return value.is_wrapped_number; });
+  if (known.empty() || has_numbers) return "";
+  for (const std::string& token : name.tokens) {
+    const std::optional<double> said = FractionOf(token);
+    if (!said) continue;
+    const auto fits = [&](double is) { return std::abs(std::abs(is) - *said) <= 1e-6 * *said; };
+    if (std::none_of(known.begin(), known.end(), fits))
+      return absl::StrCat("says ", token, "; what it is given is ", absl::StrJoin(known, ", "));
   }
   return "";
 }
@@ -307,12 +383,31 @@ StatedName ReadName(const std::string& stem) {
 std::vector<std::string> Contradictions(const StatedName& name, const ExecutedComponent& executed,
                                         const std::optional<std::set<std::string>>& respelled) {
   std::vector<std::string> found;
-  if (executed.ok()) found.push_back(WrongOperation(name, executed, respelled));
+  if (executed.ok()) {
+    found.push_back(WrongOperation(name, executed, respelled));
+    found.push_back(WrongReduction(name, executed));
+  }
+  found.push_back(WrongFractions(name, executed));
   found.push_back(WrongDims(name, executed));
   found.push_back(WrongSettings(name, executed));
   found.push_back(WrongDType(name, executed));
   std::erase(found, "");
   return found;
+}
+
+std::string OperatorsNotNamed(const StatedName& name, const ExecutedComponent& executed) {
+  std::string word = name.operation;
+  std::erase(word, '_');
+  const std::string* family = Family(word);
+  if (!executed.ok() || family == nullptr) return "";
+  const std::set<std::string> ran = Ran(executed);
+  if (!IsOf(*family, ran, std::nullopt)) return "";
+  const std::vector<std::string> own = absl::StrSplit(*family, ' ', absl::SkipEmpty());
+  for (const std::string& op : ran) {
+    if (IsFamily(op) && std::find(own.begin(), own.end(), op) == own.end())
+      return absl::StrCat("says ", name.operation, "; it executes ", absl::StrJoin(ran, ", "));
+  }
+  return "";
 }
 
 bool IsGeneric(const StatedName& name, const ExecutedComponent* executed) {

@@ -11,6 +11,7 @@
 #include "worker/engine/verify/bundle_check.h"
 #include "worker/engine/verify/bundle_compare.h"
 #include "worker/engine/verify/bundle_json.h"
+#include "worker/engine/verify/bundle_names.h"
 #include "worker/engine/verify/bundle_program.h"
 #include "worker/engine/verify/counting.h"
 #include "worker/engine/verify/plumbing_check.h"
@@ -131,6 +132,12 @@ std::vector<Violation> StepAloneViolations(const BundleFiles& files, const Bundl
                                            plan::LevelName(executed.level()), ": nothing is decomposed"),
                               "make its parts the children"});
       }
+    }
+    if (!said) {
+      const std::string hidden = OperatorsNotNamed(ReadName(component.stem), ExecutedComponent(alone));
+      if (!hidden.empty())
+        violations.push_back({rules::kNames, component.path, 0, absl::StrCat(component.path, " ", hidden),
+                              "name what the file executes, and its level"});
     }
     if (said != plan::Level::kKernel) continue;
     const std::set<std::string> own = OperatorsOf(alone, 0, static_cast<program::CallId>(alone.calls.size()));
