@@ -52,25 +52,36 @@ TEST_F(DrawTest, OneTensorThatIsGivenTwiceBecomesTwo) {
   EXPECT_FALSE(at::equal(apart.tensors[0].second, apart.tensors[1].second));
 }
 
-TEST_F(DrawTest, WhatIsKeptAndEqualBecomesAnotherOfItsKind) {
+TEST_F(DrawTest, WhatIsKeptBecomesAnotherOfItsKindAndEqualOnesEachAnother) {
   TensorFile given;
   const at::Tensor ids = at::arange(12).reshape({3, 4});
   given.tensors = {{"ids", ids},
                    {"again", ids.clone()},
-                   {"mask", at::ones({2, 3})},
-                   {"other", at::ones({2, 3})},
-                   {"alone", at::ones({5}, at::kBool)}};
-  given.trees = Args({Tensor(0), Tensor(1), Tensor(2), Tensor(3), Tensor(4), Tensor(0)});
+                   {"mask", at::ones({4, 6})},
+                   {"other", at::ones({4, 6})},
+                   {"alone", at::zeros({5}, at::kLong)},
+                   {"temperature", at::ones({1})},
+                   {"spread", at::arange(4).expand({3, 4})},
+                   {"rows", at::rand({1, 4}).sub(0.5).expand({3, 4})}};
+  given.trees = Args(
+      {Tensor(0), Tensor(1), Tensor(2), Tensor(3), Tensor(4), Tensor(5), Tensor(6), Tensor(7), Tensor(0)});
   const TensorFile drawn = Draw(given, true);
-  ASSERT_EQ(drawn.tensors.size(), 6u);
+  ASSERT_EQ(drawn.tensors.size(), 9u);
   const auto at = [&](size_t i) { return drawn.tensors[i].second; };
-  for (const size_t i : {0u, 2u, 4u}) EXPECT_TRUE(at::equal(at(i), given.tensors[i].second)) << i;
-  for (const size_t i : {1u, 5u}) {
+  for (const size_t i : {0u, 1u, 8u}) {
     EXPECT_FALSE(at::equal(at(i), ids)) << i;
     EXPECT_TRUE(at::equal(std::get<0>(at(i).flatten().sort()), ids.flatten())) << i;
   }
+  EXPECT_FALSE(at::equal(at(0), at(1)));
+  EXPECT_FALSE(at::equal(at(0), at(8)));
   EXPECT_FALSE(at::equal(at(3), at(2)));
-  EXPECT_TRUE(at(3).eq(0).logical_or(at(3).eq(1)).all().item<bool>());
+  for (const size_t i : {2u, 3u, 4u}) {
+    EXPECT_FALSE(at::equal(at(i), given.tensors[i].second)) << i;
+    EXPECT_TRUE(at(i).eq(0).logical_or(at(i).eq(1)).all().item<bool>()) << i;
+  }
+  EXPECT_GT(at(5).item<float>(), 0);
+  EXPECT_NE(at(5).item<float>(), 1);
+  for (const size_t i : {6u, 7u}) EXPECT_FALSE(at::equal(at(i)[0], at(i)[1])) << i;
 }
 
 TEST_F(DrawTest, EachTensorIsDrawnAloneWhereTheOriginalBearsNoDrawOfAll) {
@@ -79,7 +90,7 @@ TEST_F(DrawTest, EachTensorIsDrawnAloneWhereTheOriginalBearsNoDrawOfAll) {
   given.trees = Args({Tensor(0), Tensor(1), Tensor(2)});
   EXPECT_TRUE(at::equal(Draw(given, false, Reach::kAsBuilt).tensors[0].second, given.tensors[0].second));
   EXPECT_FALSE(drawn_.tensors);
-  EXPECT_EQ(*CountInputChanges(dir_.path() + "/in.bin", true), 4);  // wide and narrow
+  EXPECT_EQ(*CountInputChanges(dir_.path() + "/in.bin", true), 5);  // wide and narrow, and ids
   EXPECT_FALSE(at::equal(Draw(given, true, Reach::kAsBuilt).tensors[1].second, given.tensors[1].second));
   EXPECT_TRUE(drawn_.tensors);
 }

@@ -223,12 +223,13 @@ std::vector<InputChange> ChangesOf(const host::TensorFile& file, bool one_by_one
 }
 
 // Of the same values in other places; of zeros and ones where all were one value; a number for a number. What
-// one row was spread over is other in every row.
-at::Tensor Another(Dice& dice, const at::Tensor& given) {
+// one row was spread over is other in every row. `equal`: how many of its value were changed before, which it
+// is to differ from.
+at::Tensor Another(Dice& dice, const at::Tensor& given, std::ptrdiff_t equal) {
   if (at::has_internal_overlap(given) != at::MemOverlap::No) {
     const at::Tensor kept = given.contiguous();
     return DomainOf(kept) == Domain::kKeep
-               ? Another(dice, kept)
+               ? Another(dice, kept, equal + 1)
                : DrawInput(dice, kept, DomainOf(kept), Reach::kNarrow, false).to(kept.scalar_type());
   }
   const at::Tensor& kept = given;
@@ -242,7 +243,7 @@ at::Tensor Another(Dice& dice, const at::Tensor& given) {
   std::vector<int64_t> all(static_cast<size_t>(kept.dim()));
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
   const at::Tensor flipped = kept.flip(all);
-  if (!at::equal(flipped, kept)) return flipped;
+  if (equal == 0 && !at::equal(flipped, kept)) return flipped;
   return flat.index({at::randperm(flat.numel(), at::kLong)}).reshape(kept.sizes());
 }
 
@@ -261,6 +262,7 @@ DrawnInputs Apply(Dice& dice, const InputDraw& draw, host::TensorFile& file,
                   std::map<const void*, Reach>& alone) {
   DrawnInputs found;
   std::map<std::string, int> numbers;
+  std::vector<at::Tensor> changed;  // as they came
   const std::vector<InputChange> changes = ChangesOf(file, draw.one_by_one);
   for (const int chosen : draw.changes) {
     if (static_cast<size_t>(chosen) >= changes.size()) continue;
@@ -279,8 +281,11 @@ DrawnInputs Apply(Dice& dice, const InputDraw& draw, host::TensorFile& file,
         at::Tensor& tensor =
             file.tensors[apart ? SetApart(file.trees[change.tree][change.place], file) : change.tensor]
                 .second;
-        if (tensor.numel() > 0 && DomainOf(tensor) == Domain::kKeep)
-          tensor = tensor.clone().copy_(Another(dice, tensor));
+        if (tensor.numel() == 0 || DomainOf(tensor) != Domain::kKeep) break;
+        const auto equal = std::count_if(changed.begin(), changed.end(),
+                                         [&](const at::Tensor& other) { return SameValue(other, tensor); });
+        changed.push_back(tensor);
+        tensor = tensor.clone().copy_(Another(dice, tensor, equal));
         break;
       }
       case InputChange::Kind::kAlone:
