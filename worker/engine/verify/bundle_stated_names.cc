@@ -399,7 +399,7 @@ std::string OperatorsNotNamed(const StatedName& name, const ExecutedComponent& e
   std::string word = name.operation;
   std::erase(word, '_');
   const std::string* family = Family(word);
-  if (!executed.ok() || family == nullptr) return "";
+  if (!executed.ok() || executed.kernels().size() < 2 || family == nullptr) return "";
   const std::set<std::string> ran = Ran(executed);
   if (!IsOf(*family, ran, std::nullopt)) return "";
   const std::vector<std::string> own = absl::StrSplit(*family, ' ', absl::SkipEmpty());
