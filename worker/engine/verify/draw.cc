@@ -225,14 +225,13 @@ std::vector<InputChange> ChangesOf(const host::TensorFile& file, bool one_by_one
 // Of the same values in other places; of zeros and ones where all were one value; a number for a number. What
 // one row was spread over is other in every row. `equal`: how many of its value were changed before, which it
 // is to differ from.
-at::Tensor Another(Dice& dice, const at::Tensor& given, std::ptrdiff_t equal) {
-  if (at::has_internal_overlap(given) != at::MemOverlap::No) {
-    const at::Tensor kept = given.contiguous();
-    return DomainOf(kept) == Domain::kKeep
-               ? Another(dice, kept, equal + 1)
-               : DrawInput(dice, kept, DomainOf(kept), Reach::kNarrow, false).to(kept.scalar_type());
+at::Tensor Another(Dice& dice, const at::Tensor& kept, std::ptrdiff_t equal) {
+  if (at::has_internal_overlap(kept) != at::MemOverlap::No) {
+    const at::Tensor rows = kept.contiguous();
+    return DomainOf(rows) == Domain::kKeep
+               ? Another(dice, rows, equal + 1)
+               : DrawInput(dice, rows, DomainOf(rows), Reach::kNarrow, false).to(rows.scalar_type());
   }
-  const at::Tensor& kept = given;
   if (kept.numel() == 1 && kept.is_floating_point()) return at::full_like(kept, dice.Between(0.3, 3));
   const at::Tensor flat = kept.flatten();
   if (flat.eq(flat[0]).all().item<bool>()) {

@@ -14,7 +14,8 @@ namespace strata::verify {
 struct OperatorUse {
   std::string name;  // without overload and underscore
   // Arguments other than torch's defaults, dimensions from the end, numbers alike whether whole or not; which
-  // tensors are given; dtypes in and out. What changes no number (keepdim) is left out.
+  // tensors are given; dtypes in and out. What changes no number (keepdim) is left out; two ways
+  // to say one setting (unbiased=False, correction=0) are spelled alike.
   std::string settings;
   program::CallId call = program::kNoId;
   bool arithmetic = false;

@@ -42,8 +42,8 @@ absl::StatusOr<SourceScan> ScanSource(host::Zygote& zygote, const host::Limits& 
 
 // The uses that are not allowed: compute and modules in a parent, by the plumbing table, and whatever reaches
 // beyond a model anywhere. `file` is how the verdict names it. A text that does not parse, or has no such
-// class, has none: it cannot be loaded. `original`: the text of the original, which may keep attributes and
-// ask for settings of the process too.
+// class, has none: it cannot be loaded. `original`: the text of the original, which may keep attributes, ask
+// for settings of the process, catch what a computation raises and leave attributes on arguments too.
 std::vector<Violation> SourceViolations(const SourceScan& scan, const std::string& file,
                                         const SourceScan& original);
 

@@ -13,8 +13,9 @@ namespace strata::verify {
 
 // Rule `levels`: the only child is the whole original and of a higher level than it says. One that calls
 // itself a kernel is held to rule `kernel`. Rule `kernel`: a file that calls itself a kernel executes other
-// operators in the parent than alone: its constructor's arguments make several kernels of it.
-// `files.components` are the children, `facts.components` what they did alone, `step` what ran.
+// operators in the parent than alone: its constructor's arguments make several kernels of it. Rule `names`: a
+// file that says no level goes by the name of one operator and executes another beside it. `files.components`
+// are the children, `facts.components` what they did alone, `step` what ran.
 std::vector<Violation> StepAloneViolations(const BundleFiles& files, const BundleFacts& facts,
                                            const ClaimFacts& step);
 
